@@ -2,34 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, NotRequired, TypeAlias
 
-from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from transformations.models.records.predictions import Value
 from transformations.models.scoring.shape import Given, Shape
 from transformations.models.serving.refusals import InvalidError
 
+_FIELDS = ("rows", "id")
 MOST_ID = 100
 """Characters of a request's id: a row's number is added to it."""
 _Id: TypeAlias = Annotated[str, Field(min_length=1, max_length=MOST_ID, pattern=r"^[A-Za-z0-9._:\-]+$")]
 _Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 _Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 _Text = Annotated[str, Field(max_length=10_000)]
+_MOST_FLOAT = 3.4028234663852886e38
+_Float = Annotated[float, Field(ge=-_MOST_FLOAT, le=_MOST_FLOAT)]
+_EARLIEST, _LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+
+
+def _moment_text(given: object) -> object:
+    """Text alone: of a number, nobody knows whether it counts seconds or milliseconds."""
+    if not isinstance(given, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt ]", given):
+        raise PydanticCustomError("moment", "Input should be a moment in ISO 8601, such as 2024-05-01T08:30:00Z")
+    return given
+
+
+def _instant(moment: datetime) -> datetime:
+    """Within the years that there are in every time zone."""
+    if not _EARLIEST <= moment <= _LATEST:
+        raise PydanticCustomError("moment", "Input should be within the years 1 to 9999 in UTC")
+    return moment
+
+
+_Moment = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_instant), BeforeValidator(_moment_text)]
 _KINDS: Mapping[str, tuple[Any, object]] = {
     "INT64": (_Int64, 42),
     "INT32": (_Int32, 42),
     "DOUBLE": (float, 12.5),
-    "FLOAT": (float, 12.5),
+    "FLOAT": (_Float, 12.5),
     "BOOL": (bool, True),
     "STRING": (_Text, "de"),
-    "UNIX_TIMESTAMP": (Annotated[AwareDatetime, Field(strict=False)], "2024-05-01T08:30:00Z"),
+    "UNIX_TIMESTAMP": (_Moment, "2024-05-01T08:30:00Z"),
 }
 """Of Feast's value types what pydantic reads, and an example."""
 _MOST_FAULTS = 5
+_MANY_FAULTS = 100
+_EXACT = 2**53
+"""From which on a number with a point may be another integer than the one that was written."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -61,6 +96,7 @@ class Form:
 
     def read(self, body: Any, *, is_again: bool = False) -> Asked:
         """A body's rows. InvalidError that names the place of each fault and what should stand there."""
+        self._refuse_many_fields(body)
         try:
             read = self._adapter.validator.validate_python(body)
         except ValidationError:
@@ -76,11 +112,35 @@ class Form:
         try:
             return self._adapter.validator.validate_python(body)
         except ValidationError as error:
-            raise InvalidError(faults_of(error)) from None
+            raise InvalidError(self._told(body, error)) from None
+
+    def _refuse_many_fields(self, body: Any) -> None:
+        """Refuse a body or row that has more fields than there are. Telling of each of a million takes seconds."""
+        if not isinstance(body, dict):
+            return
+        if len(body) > len(_FIELDS):
+            raise InvalidError(_unknown(body, _FIELDS, ""))
+        rows, most = body.get("rows"), len(self._names)
+        if isinstance(rows, list):
+            for place, row in enumerate(rows[: self.most_rows]):
+                if isinstance(row, dict) and len(row) > most:
+                    raise InvalidError(_unknown(row, self._names, f"rows.{place}."))
+
+    def _told(self, body: Any, error: ValidationError) -> str:
+        """What is wrong with a body. Where that is much, rows are read one by one until enough is told."""
+        if error.error_count() <= _MANY_FAULTS:
+            return faults_of(error)
+        for place, row in enumerate(body["rows"]):
+            try:
+                self._adapter.validator.validate_python({**body, "rows": [row]})
+            except ValidationError as own:
+                return faults_of(own, error.error_count(), place)
+        return faults_of(error)
 
     def _with_integers(self, row: dict[str, Any]) -> dict[str, Any]:
         floats = {name: row[name] for name in self._integers if isinstance(row.get(name), float)}
-        return row | {name: int(value) for name, value in floats.items() if value.is_integer()}
+        exact = {name: value for name, value in floats.items() if value.is_integer() and abs(value) < _EXACT}
+        return row | {name: int(value) for name, value in exact.items()}
 
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of a body, without references."""
@@ -94,12 +154,14 @@ class Form:
         return {"rows": [{each.name: _KINDS[each.kind][1] for each in self.shape.given}]}
 
 
-def faults_of(error: ValidationError) -> str:
-    """What is wrong with a body, in few words that repeat little of it."""
-    faults = error.errors(include_url=False, include_context=False)
-    said = [_fault(fault) for fault in faults[:_MOST_FAULTS]]
-    more = [f"and {len(faults) - _MOST_FAULTS:,} more"] if len(faults) > _MOST_FAULTS else []
-    return "; ".join([*said, *more])
+def faults_of(error: ValidationError, count: int | None = None, row: int = 0) -> str:
+    """What is wrong with a body, in few words that repeat little of it. count: of all faults. row: where the first of
+    the rows that were read stands in the body.
+    """
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    said = [_fault(fault, row) for fault in faults[:_MOST_FAULTS]]
+    left = (count or len(faults)) - len(said)
+    return "; ".join([*said, *([f"and {left:,} more"] if left else [])])
 
 
 def as_values(columns: Mapping[str, Sequence[Any]], names: Sequence[Given], row: int) -> dict[str, Value]:
@@ -123,8 +185,19 @@ def _field(given: Given, *, is_key: bool) -> Any:
     return Annotated[kind | None, Field(description=f"Field of the request ({given.kind})", examples=[example])]
 
 
-def _fault(fault: Mapping[str, Any]) -> str:
-    place = ".".join(map(str, fault["loc"])) or "the body"
+def _unknown(given: Mapping[str, Any], known: Collection[str], where: str) -> str:
+    unknown = [name for name in given if name not in known]
+    named = [name.encode(errors="replace").decode()[:MOST_ID] for name in unknown[:_MOST_FAULTS]]
+    said = [f"{where}{name} is no field of this model" for name in named]
+    left = len(unknown) - len(said)
+    return "; ".join([*said, *([f"and {left:,} more"] if left else [])])
+
+
+def _fault(fault: Mapping[str, Any], row: int) -> str:
+    parts = [*fault["loc"]]
+    if parts[:1] == ["rows"] and len(parts) > 1:
+        parts[1] += row
+    place = ".".join(map(str, parts)) or "the body"
     if fault["type"] == "missing":
         return f"{place} is missing"
     if fault["type"] == "extra_forbidden":

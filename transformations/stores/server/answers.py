@@ -16,8 +16,11 @@ from starlette.exceptions import HTTPException
 
 from transformations.stores.base.errors import UnprocessableError, with_status
 from transformations.stores.server.refusals import NotServedError
+from transformations.stores.server.seldom import Seldom
 
 _log = logging.getLogger(__name__)
+_seldom = Seldom(_log)
+"""A server under too much load refuses thousands of requests a second, and each alike."""
 
 _MOST_SHOWN = 1_000  # characters of a message
 _MOST_OF_A_VALUE = 100
@@ -49,7 +52,7 @@ def told(request: Request, error: Exception) -> Told:
         return Told(error=error, message=shorten(words), status=status.HTTP_500_INTERNAL_SERVER_ERROR)
     code = known.http_status_code()
     if code == status.HTTP_503_SERVICE_UNAVAILABLE:
-        _log.error("%s %s: %s", request.method, request.url.path, shorten(str(error)))
+        _seldom.error(f"{request.method} {request.url.path}: {shorten(str(error))}")
     elif code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
         _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return Told(error=known, message=shorten(str(known)), status=code, headers=getattr(known, "headers", None))

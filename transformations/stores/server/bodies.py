@@ -36,11 +36,13 @@ def parse_body(body: bytes) -> Any:
         raise BadRequestError("the body holds a number of too many digits.") from None
 
 
-async def read_body(request: Request, most_bytes: int) -> bytes:
-    """The whole body. TooLargeError as soon as it is known to be too large, ClientDisconnect where it breaks off."""
+async def read_body(request: Request, most_bytes: int, setting: str = "FEATURES_SERVING_MAX_BODY_MB") -> bytes:
+    """The whole body. setting: that says how many bytes it may have. TooLargeError as soon as it is known to be too
+    large, ClientDisconnect where it breaks off.
+    """
     announced = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"")
     if announced.isdigit() and int(announced[:20]) > most_bytes:
-        raise too_large(most_bytes)
+        raise too_large(most_bytes, setting)
     parts, size, is_whole = list[bytes](), 0, False
     while not is_whole:  # `request.stream()` gives the same, at a price that a small request feels
         message = await request.receive()
@@ -49,7 +51,7 @@ async def read_body(request: Request, most_bytes: int) -> bytes:
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > most_bytes:
-            raise too_large(most_bytes)
+            raise too_large(most_bytes, setting)
         is_whole = not message.get("more_body", False)
     return b"".join(parts)
 

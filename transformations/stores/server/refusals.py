@@ -65,9 +65,9 @@ def too_many_rows(rows: int, most: int) -> TooLargeError:
     )
 
 
-def too_large(most_bytes: int) -> TooLargeError:
-    """What refuses a body beyond the limit."""
+def too_large(most_bytes: int, setting: str) -> TooLargeError:
+    """What refuses a body beyond the limit that a setting gives."""
     return TooLargeError(
         f"the body of the request is larger than the {most_bytes >> 20} MB that this server reads "
-        f"(FEATURES_SERVING_MAX_BODY_MB). Send its rows in several requests."
+        f"({setting}). Send its rows in several requests."
     )

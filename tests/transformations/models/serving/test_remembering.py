@@ -56,3 +56,16 @@ async def test_one_who_gives_up_waiting_does_not_end_it_for_the_others() -> None
     await asyncio.sleep(0)
     first.cancel()
     assert await memory.answer(A, {}, work) == 1
+
+
+async def test_many_rows_push_out_the_oldest_answers_as_many_answers_do() -> None:
+    memory, work = Memory[int](), Work()
+    for number in range(60):
+        await memory.answer(("user_return", f"{number}"), {"user_id": [7] * 1_000}, work)
+    assert await memory.answer(("user_return", "59"), {"user_id": [7] * 1_000}, work) == 60
+    assert await memory.answer(("user_return", "0"), {"user_id": [8]}, work) == 61
+    for number in range(60):
+        memory.forget(("user_return", f"{number}"))
+    for number in range(60):  # what was forgotten takes no room
+        await memory.answer(("user_return", f"small {number}"), {"user_id": [7]}, work)
+    assert await memory.answer(("user_return", "small 0"), {"user_id": [7]}, work) == 62

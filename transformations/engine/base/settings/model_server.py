@@ -29,6 +29,12 @@ class ModelServerSettings(BaseSettings):
         examples=["c4bbcb1fbec99d65bf59d85c8cb62ee2db963f0fe106f483d9afa73bd4e39a8a"],
     )
     predict_max_rows: int = Field(1_000, gt=0, description="Most rows of one request for predictions", examples=["100"])
+    predict_max_body_mb: int = Field(
+        4,
+        gt=0,
+        description="Largest body of one request for predictions, in MB; while one is read, a worker answers nobody",
+        examples=["16"],
+    )
     predict_concurrency: int = Field(
         64, gt=0, description="Most requests that a worker works on at once; beyond, it answers 503", examples=["16"]
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
@@ -15,16 +16,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from transformations.engine.base.settings import Settings
 from transformations.models.serving.answering import Answering
+from transformations.models.serving.api.arriving import arrive
 from transformations.models.serving.refusals import BusyError
-from transformations.stores.server.answers import told
+from transformations.stores.server.answers import shorten, told
 from transformations.stores.server.refusals import TokenError
+from transformations.stores.server.seldom import Seldom
 
+_seldom = Seldom(logging.getLogger(__name__))
 OPEN_PATHS = frozenset({"/health", "/v2/health/live", "/v2/health/ready"})
 _CODES: Mapping[int, str] = {
     400: "bad_request",
     401: "unauthorized",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "too_large",
     422: "invalid_request",
     503: "unavailable",
@@ -53,6 +58,7 @@ class Door:
         self._answering = answering
         self._hashes = _hashes_of(answering.settings)
         self._most = answering.settings.predict_concurrency
+        self._most_bytes = answering.settings.predict_max_body_mb << 20
         self._models = frozenset(answering.follower.names)
         self._metrics = answering.metrics
 
@@ -61,25 +67,36 @@ class Door:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, status = time.monotonic(), 0
+        began, status, is_gone = time.monotonic(), 0, False
 
         async def send_noting(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_gone
             status = message.get("status", status)
-            await send(message)
+            try:
+                await send(message)
+            except (OSError, RuntimeError):  # as uvloop calls it that the client has closed the connection
+                is_gone = True
+                raise
 
-        is_counted = is_asking = scope["method"] == "POST"
+        is_asking, is_counted = scope["method"] == "POST", False
         try:
             if self._hashes and scope["path"] not in OPEN_PATHS:
                 self._check_token(scope)
-            if is_counted and self._answering.inside >= self._most:
-                is_counted = False
-                raise self._busy()
-            self._answering.inside += is_counted
+            if is_asking:
+                await arrive(scope, receive, self._most_bytes)  # nobody is in work who still sends
+                if self._answering.inside >= self._most:
+                    raise self._busy()
+                is_counted = True
+                self._answering.inside += 1
             await self.app(scope, receive, send_noting)
         except ClientDisconnect:  # before its request was whole: there is nobody to answer
             return
         except Exception as error:
+            if is_gone:
+                _seldom.error(
+                    f"{scope['method']} {shorten(scope['path'])}: the answer could not be sent ({type(error).__name__})"
+                )
+                return
             if status:  # it is answered in part: all that is left is to close the connection
                 raise
             await answer(Request(scope), error)(scope, receive, send_noting)
@@ -124,7 +141,9 @@ class Shortcuts:
         self._door = Door(self._answer, answering)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what has no shortcut."""
+        """Pass on what has no shortcut. HEAD is answered as GET is, without the body."""
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope, send = {**scope, "method": "GET"}, _without_body(send)
         is_short = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._endpoints
         app: ASGIApp = self._door if is_short else self._app
         await app(scope, receive, send)
@@ -135,10 +154,11 @@ class Shortcuts:
         await response(scope, receive, send)
 
 
-def is_again(request: Request) -> bool:
-    """Whether the client says that it has sent this request before: `X-Attempt: 2` or more."""
-    attempt = next((value for name, value in request.scope["headers"] if name == b"x-attempt"), b"1")
-    return attempt.isdigit() and int(attempt[:9]) > 1
+def _without_body(send: Send) -> Send:
+    async def send_head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_head
 
 
 def _hashes_of(settings: Settings) -> tuple[str, ...]:

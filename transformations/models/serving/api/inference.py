@@ -18,12 +18,13 @@ from fastapi.responses import JSONResponse
 
 from transformations.models.scoring.shape import Shape
 from transformations.models.serving.answering import Answer, Answering
-from transformations.models.serving.api.door import Endpoint, is_again
+from transformations.models.serving.api.arriving import is_again, json_of
+from transformations.models.serving.api.door import Endpoint
 from transformations.models.serving.api.readiness import Readiness
 from transformations.models.serving.api.sending import RecordedResponse
 from transformations.models.serving.following import Followed
 from transformations.models.serving.refusals import InvalidError, UnknownModelError
-from transformations.stores.server.bodies import parse_body, read_body
+from transformations.models.serving.requests import Form
 
 SERVER = "feature-platform"
 DATATYPES: Mapping[str, str] = {
@@ -43,13 +44,12 @@ _OUTPUT_KEYS = frozenset({"name", "parameters"})
 
 def infer_endpoint(answering: Answering) -> Endpoint:
     """The endpoint that predicts."""
-    most_bytes = answering.settings.serving_max_body_mb << 20
 
     async def infer(request: Request) -> Response:
         model, number = _named(answering, request)
-        body = parse_body(await read_body(request, most_bytes))
+        body = json_of(request)
         wanted = _wanted(body, model.form.shape)
-        asked = model.form.read(rows_of(body, model.form.shape), is_again=is_again(request))
+        asked = model.form.read(rows_of(body, model.form), is_again=is_again(request))
         answer = await answering.answer(model, asked, number)
         route = model.route(answering.follower.clock())
         version = str(number or route.production)
@@ -90,12 +90,12 @@ def inference_routes(answering: Answering, readiness: Readiness, infer: Endpoint
     return routes
 
 
-def rows_of(body: Any, shape: Shape) -> dict[str, Any]:
+def rows_of(body: Any, form: Form) -> dict[str, Any]:
     """The body of a plain request that asks the same as one of the protocol. InvalidError for what is none of it."""
     if not isinstance(body, dict):
         raise InvalidError('the body is no object. Send {"inputs": [...]}')
     _refuse_unknown(body, _REQUEST_KEYS, "the request")
-    kinds = {each.name: DATATYPES[each.kind] for each in shape.given}
+    kinds = {each.name: DATATYPES[each.kind] for each in form.shape.given}
     columns: dict[str, list[Any]] = {}
     for place, tensor in enumerate(_objects(body.get("inputs"), "inputs")):
         where = f"inputs.{place}"
@@ -107,7 +107,7 @@ def rows_of(body: Any, shape: Shape) -> dict[str, Any]:
             raise InvalidError(f"{where}: input {name!r} stands twice")
         if tensor.get("datatype") != kinds[name]:
             raise InvalidError(f"{where}: {name} is {kinds[name]}, not {tensor.get('datatype')!r:.50}")
-        columns[name] = _values(tensor, where)
+        columns[name] = _values(tensor, where, form.most_rows)
     if lacking := [name for name in kinds if name not in columns]:
         raise InvalidError(f"inputs: {', '.join(lacking)} missing")
     lengths = {name: len(values) for name, values in columns.items()}
@@ -118,7 +118,7 @@ def rows_of(body: Any, shape: Shape) -> dict[str, Any]:
     return {"rows": rows, **({"id": body["id"]} if body.get("id") is not None else {})}
 
 
-def _values(tensor: Mapping[str, Any], where: str) -> list[Any]:
+def _values(tensor: Mapping[str, Any], where: str, most_rows: int) -> list[Any]:
     """The elements of an input's tensor, a row each; data may be nested as its shape says, or flat."""
     shape = tensor.get("shape")
     is_shape = isinstance(shape, list) and all(type(each) is int and each >= 0 for each in shape)
@@ -126,7 +126,9 @@ def _values(tensor: Mapping[str, Any], where: str) -> list[Any]:
         raise InvalidError(f"{where}: shape is {shape!r:.50}, and inputs have [rows] or [rows, 1]")
     data = tensor.get("data")
     if not isinstance(data, list):
-        raise InvalidError(f"{where}: data is no list")
+        raise InvalidError(f"{where}: data is no list. Values stand there as JSON; binary data is not read")
+    if len(data) > most_rows:
+        raise InvalidError(f"{where}: data has {len(data):,} elements, and a request has {most_rows:,} rows at most")
     flat = list(_flattened(data))
     if len(flat) != shape[0]:
         raise InvalidError(f"{where}: data has {len(flat):,} elements, shape {shape} says {shape[0]:,}")
@@ -235,5 +237,7 @@ def _objects(given: Any, where: str) -> list[dict[str, Any]]:
 
 
 def _refuse_unknown(given: Mapping[str, Any], known: frozenset[str], where: str) -> None:
-    if unknown := sorted(given.keys() - known):
-        raise InvalidError(f"{where}: {unknown[0]!r:.100} is no field of it. Known: {', '.join(sorted(known))}")
+    if unknown := given.keys() - known:
+        raise InvalidError(f"{where}: {min(unknown)!r:.100} is no field of it. Known: {', '.join(sorted(known))}")
+    if not isinstance(given.get("parameters", {}), dict):
+        raise InvalidError(f"{where}: parameters is no object")

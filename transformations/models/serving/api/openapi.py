@@ -19,8 +19,10 @@ _ERRORS = {
     400: "The body is no JSON",
     401: "The request has no valid token",
     404: "There is no such model or version here",
+    408: "The body did not come in time",
     409: "The id came with other rows before",
     413: "The body is too large",
+    415: "The body is compressed, or has binary data in it",
     422: "The body is not what the model takes",
     503: "Too busy, not ready, or features cannot be read; Retry-After says when to try again",
 }

@@ -9,30 +9,36 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from transformations.models.serving.answering import Answer, Answering
-from transformations.models.serving.api.door import Endpoint, is_again
-from transformations.models.serving.api.explaining import explained
+from transformations.models.serving.api.arriving import is_again, json_of
+from transformations.models.serving.api.door import Endpoint
+from transformations.models.serving.api.explaining import Explaining, Explanations
 from transformations.models.serving.api.readiness import Readiness
 from transformations.models.serving.api.sending import RecordedResponse
 from transformations.models.serving.following import Followed
 from transformations.models.serving.refusals import InvalidError
-from transformations.stores.server.bodies import parse_body, read_body
 
 
 def predictions_endpoint(answering: Answering) -> Endpoint:
     """The endpoint that predicts."""
-    most_bytes = answering.settings.serving_max_body_mb << 20
+    explaining = Explaining(answering.settings.predict_deadline_ms / 1000)
 
     async def predictions(request: Request) -> Response:
         model = answering.model(request.path_params["name"])
-        body = parse_body(await read_body(request, most_bytes))
-        asked = model.form.read(body, is_again=is_again(request))
+        asked = model.form.read(json_of(request), is_again=is_again(request))
         is_explained = _flag(request, "explain")
         answer = await answering.answer(model, asked)
+        explanations = None
+        if is_explained:
+            try:
+                explanations = await explaining.explain(answer)
+            except BaseException:
+                answering.was_sent(model, answer, is_sent=False)
+                raise
         return RecordedResponse(
             answering,
             model,
             answer,
-            lambda: shown(model.name, answer, is_explained=is_explained),
+            lambda: shown(model.name, answer, explanations),
             headers=[(b"x-model-route", answer.route.encode())],
         )
 
@@ -66,7 +72,7 @@ def plain_routes(answering: Answering, readiness: Readiness, predict: Endpoint) 
     return routes
 
 
-def shown(model: str, answer: Answer, *, is_explained: bool) -> dict[str, Any]:
+def shown(model: str, answer: Answer, explanations: Explanations | None = None) -> dict[str, Any]:
     """An answer as JSON, rows in the order of the request."""
     rows: list[dict[str, Any]] = [{} for _ in answer.ids]
     for part in answer.parts:
@@ -82,9 +88,8 @@ def shown(model: str, answer: Answer, *, is_explained: bool) -> dict[str, Any]:
                 "degraded": scored.is_degraded,
                 "feature_timestamps": scored.moments(place),
             }
-        if is_explained:
-            for row, found in zip(part.rows, explained(scored), strict=True):
-                rows[row]["explanation"] = found
+    for row, explanation in enumerate(explanations or ()):
+        rows[row]["explanation"] = explanation
     return {"id": answer.id, "model": model, "predictions": rows}
 
 

@@ -2,10 +2,15 @@
 
 import asyncio
 import hashlib
+import json
+from pathlib import Path
 
 import pytest
+from starlette.types import Message
 
-from tests.transformations.models.serving.conftest import PATH, Serve, ask
+from tests.transformations.models.serving.conftest import PATH, Serve, ask, is_ready, recorded, running, until
+from tests.worlds import weekly
+from transformations.models.serving.api.app import create_app
 
 TOKEN = "correct horse battery staple"
 
@@ -42,10 +47,39 @@ async def test_beyond_what_a_worker_does_at_once_it_says_so_at_once(
         assert (await ask(client, 7)).status_code == 200
 
 
+async def test_head_gives_what_get_gives_without_the_body(serve: Serve) -> None:
+    async with serve() as client:
+        for path in ("/health", "/v2/health/ready", "/v1/models", "/nothing", PATH):
+            head, get = await client.head(path), await client.get(path)
+            assert (head.status_code, head.content) == (get.status_code, b"")
+            assert head.headers["content-length"] == get.headers["content-length"]
+
+
+async def test_an_answer_whose_client_has_gone_is_marked_and_costs_one_line_of_the_log(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app([weekly.MODEL])
+    body = json.dumps({"id": "gone", "rows": [{"user_id": 7}]}).encode()
+    scope = {"type": "http", "method": "POST", "path": PATH, "query_string": b"", "headers": []}
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(_: Message) -> None:
+        raise RuntimeError("unable to perform operation on a closed transport")
+
+    async with running(app) as client:
+        await until(lambda: is_ready(client))
+        for _ in range(3):
+            await app({**scope}, receive, send)
+    assert [(record.id, record.answered) for record in recorded()] == [("gone-0", False)] * 3
+    assert caplog.messages == [f"POST {PATH}: the answer could not be sent (RuntimeError)"]
+
+
 async def test_a_body_beyond_the_limit_is_refused_before_it_is_read(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FEATURES_SERVING_MAX_BODY_MB", "1")
+    monkeypatch.setenv("FEATURES_PREDICT_MAX_BODY_MB", "1")
     async with serve() as client:
         answer = await client.post(PATH, content=b" " * (1 << 21))
         assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
