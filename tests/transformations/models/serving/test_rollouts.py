@@ -1,5 +1,6 @@
 """A holdout is marked wherever it is seen, and no step forward is taken while the log is out of reach."""
 
+import asyncio
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -74,10 +75,12 @@ async def test_a_step_that_comes_due_while_the_log_is_out_of_reach_waits_until_i
     append(RolloutStep(action="start", step=1, percent=100, salt="s", unit=("user_id",)), NOW + timedelta(hours=1))
     moment = NOW
     reads = EventLog.events
-    is_away = False
+    is_away, refused = False, 0
 
     def events(log: EventLog, model: str) -> tuple[ModelEvent, ...]:
+        nonlocal refused
         if is_away:
+            refused += 1
             raise OperationalError("SELECT", {}, Exception("the registry is away"))
         return reads(log, model)
 
@@ -87,6 +90,8 @@ async def test_a_step_that_comes_due_while_the_log_is_out_of_reach_waits_until_i
         is_away = True
         seen = (await client.get("/metrics")).text
         await until(lambda: _has_aged(client))
+        while refused < 2:  # by then no read is still under way that began before
+            await asyncio.sleep(0.05)
         moment = NOW + timedelta(hours=2)
         assert await version(client) == 1, "the step is due, and the log was not read since"
         is_away = False
