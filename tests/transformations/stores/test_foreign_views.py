@@ -308,3 +308,18 @@ def test_a_view_that_is_never_loaded_is_refused_online_and_trained_with(
         assert store.get_historical_features(spine, [reference]).to_df()[name].tolist() == [6 if name == "fare" else 12]
     store.write_to_online_store("trips", pd.DataFrame({"trip_id": [2], "fare": [8], "event_timestamp": [DAY]}))
     assert store.get_online_features(["doubled:double"], [{"trip_id": 2}]).to_dict()["double"] == [16]
+
+
+def test_a_view_without_any_source_is_applied_and_tells_so_where_it_is_loaded_or_trained_with(
+    tmp_path: Path, redis: Any
+) -> None:
+    trip = Entity(name="trip", join_keys=["trip_id"], value_type=ValueType.INT64)
+    later = FeatureView(name="later", entities=[trip], schema=[Field(name="fare", dtype=Int64)])
+    store = FeatureStore(config=our_config(tmp_path))
+    store.apply([trip, later])
+    assert store.get_online_features(["later:fare"], [{"trip_id": 1}]).to_dict() == {"trip_id": [1], "fare": [None]}
+    spine = pd.DataFrame({"trip_id": [1], "event_timestamp": [LATER]})
+    with pytest.raises(UsageError, match="feature view later has no source to load or train with"):
+        store.get_historical_features(spine, ["later:fare"]).to_df()
+    with pytest.raises(UsageError, match="feature view later has no source to load or train with"):
+        store.materialize(*FOREVER)

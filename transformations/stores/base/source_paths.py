@@ -44,7 +44,9 @@ def path_of(name: str, source: DataSource, repo_path: Path | str | None) -> Path
 def event_source(view: FeatureView) -> DataSource:
     """A view's source. UsageError for a view without one, or one that names no column of event time."""
     source = view.batch_source
-    if source is None or not source.timestamp_field:
+    if source is None:
+        raise UsageError(f"feature view {view.name} has no source to load or train with. Declare source=FileSource(…).")
+    if not source.timestamp_field:
         raise UsageError(
             f"feature view {view.name}: its source names no timestamp_field. Name the column of the event time."
         )
