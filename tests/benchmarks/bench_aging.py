@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 from harness import CHECKOUT, Bar, Finding, Stopwatch, in_fresh_process, options, report, say
 
 if TYPE_CHECKING:
@@ -206,7 +207,9 @@ def open_project(folder: Path) -> None:
     (folder / "contracts" / "visits.yaml").write_text(CONTRACT)
     (folder / "domains" / "aging.py").write_text(DOMAIN)
     (repository / "user_views.py").write_text(VIEWS)
-    (repository / "feature_store.yaml").write_text((CHECKOUT / "feature_repo" / "feature_store.yaml").read_text())
+    config = yaml.safe_load((CHECKOUT / "feature_repo" / "feature_store.yaml").read_text())
+    config["batch_engine"]["priority"] = "normal"  # an idle one takes as long as what else the machine has to do
+    (repository / "feature_store.yaml").write_text(yaml.safe_dump(config))
     os.environ |= {
         "FEATURES_DATA": str(folder / "data"),
         "FEATURES_CONTRACTS": str(folder / "contracts"),
