@@ -16,10 +16,10 @@ from starlette.exceptions import HTTPException
 
 from transformations.stores.base.errors import UnprocessableError, with_status
 from transformations.stores.server.refusals import NotServedError
-from transformations.stores.server.seldom import Seldom
+from transformations.stores.server.throttled_log import ThrottledLog
 
 _log = logging.getLogger(__name__)
-_seldom = Seldom(_log)
+_throttled = ThrottledLog(_log)
 """A server under too much load refuses thousands of requests a second, and each alike."""
 
 _MOST_SHOWN = 1_000  # characters of a message
@@ -52,7 +52,7 @@ def told(request: Request, error: Exception) -> Told:
         return Told(error=error, message=shorten(words), status=status.HTTP_500_INTERNAL_SERVER_ERROR)
     code = known.http_status_code()
     if code == status.HTTP_503_SERVICE_UNAVAILABLE:
-        _seldom.error(f"{request.method} {request.url.path}: {shorten(str(error))}")
+        _throttled.error(f"{request.method} {request.url.path}: {shorten(str(error))}")
     elif code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
         _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return Told(error=known, message=shorten(str(known)), status=code, headers=getattr(known, "headers", None))

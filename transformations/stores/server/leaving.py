@@ -28,7 +28,7 @@ def leave_gently() -> None:
 
 
 def _protocols() -> list[Any]:
-    """The two readers of HTTP that uvicorn has of HTTP. The faster one needs a package that it does not insist on."""
+    """The two readers of HTTP that uvicorn has. The faster one needs a package that it does not insist on."""
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
     except ImportError:

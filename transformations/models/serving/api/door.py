@@ -20,9 +20,9 @@ from transformations.models.serving.api.arriving import arrive
 from transformations.models.serving.refusals import BusyError
 from transformations.stores.server.answers import shorten, told
 from transformations.stores.server.refusals import TokenError
-from transformations.stores.server.seldom import Seldom
+from transformations.stores.server.throttled_log import ThrottledLog
 
-_seldom = Seldom(logging.getLogger(__name__))
+_throttled = ThrottledLog(logging.getLogger(__name__))
 OPEN_PATHS = frozenset({"/health", "/v2/health/live", "/v2/health/ready"})
 _CODES: Mapping[int, str] = {
     400: "bad_request",
@@ -93,7 +93,7 @@ class Door:
             return
         except Exception as error:
             if is_gone:
-                _seldom.error(
+                _throttled.error(
                     f"{scope['method']} {shorten(scope['path'])}: the answer could not be sent ({type(error).__name__})"
                 )
                 return

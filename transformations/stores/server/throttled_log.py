@@ -12,7 +12,7 @@ _SECONDS = 1.0
 _MOST_TEXTS = 1_000
 
 
-class Seldom:
+class ThrottledLog:
     """Logs an error that was logged within the last second not again, and says with the next how many there were."""
 
     def __init__(self, log: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
