@@ -9,17 +9,13 @@ from enum import StrEnum
 from types import EllipsisType
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from transformations.engine.base import duck
 from transformations.engine.base.business_days import day_of_instant, day_of_number, start_of_day
-from transformations.engine.base.moments import EPOCH, EVENT_TIMESTAMP, as_utc
+from transformations.engine.base.moments import EPOCH
 from transformations.engine.base.settings import Settings
-from transformations.engine.base.storage import open_table, published_bytes
 from transformations.engine.compute.plan import complete_through
 from transformations.engine.raw.zone import RawSnapshot, RawTable
-from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.engine.tables.offline_tables import OfflineTable, TableVersion
 from transformations.engine.vocabulary.resolution import Resolved
 from transformations.insight.table_rows_sql import newest_event_timestamp
 from transformations.stores.base.source_paths import is_elsewhere
@@ -177,10 +173,10 @@ def offline_freshness(resolved: Resolved, settings: Settings) -> OfflineFreshnes
         first_as_of=run.first_as_of,
         complete_through=run.complete_through,
         available_from=resolved.available_from(run.complete_through + timedelta(days=1)),
-        newest_row=_newest_row(table, latest.files, settings.now()),
+        newest_row=_newest_row(latest, settings.now()),
         sources=dict(run.sources),
         rows=latest.rows,
-        size_bytes=published_bytes(table.path, latest.version),
+        size_bytes=latest.size_bytes,
     )
 
 
@@ -283,21 +279,10 @@ def _late_sources(
     return late
 
 
-def _newest_row(table: OfflineTable, files: Sequence[str], now: datetime) -> datetime | None:
+def _newest_row(latest: TableVersion, now: datetime) -> datetime | None:
     """The newest event timestamp that is not later than now: by the files' statistics, or else by the rows."""
-    newest = _newest_by_statistics(table)
-    if newest is None or newest <= now:
-        return newest
+    if latest.newest_event is None or latest.newest_event <= now:
+        return latest.newest_event
     with duck.session() as connection:
-        found: datetime | None = connection.execute(newest_event_timestamp(files, now)).fetchall()[0][0]
+        found: datetime | None = connection.execute(newest_event_timestamp(latest.files, now)).fetchall()[0][0]
         return None if found is None else found.astimezone(UTC)
-
-
-def _newest_by_statistics(table: OfflineTable) -> datetime | None:
-    """The newest event timestamp by the files' statistics, which are in milliseconds and rounded up."""
-    actions = pa.table(open_table(table.path).get_add_actions(flatten=True))
-    column = f"max.{EVENT_TIMESTAMP}"
-    if column not in actions.column_names:
-        return None
-    newest = pc.max(actions[column]).as_py()
-    return None if newest is None else as_utc(newest)

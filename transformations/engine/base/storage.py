@@ -13,9 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 from transformations.engine.base import checksums, commit_log
@@ -25,7 +24,6 @@ from transformations.engine.base.commit_log import (
     check_log,
     check_log_bytes,
     checkpoints,
-    damaged_entry,
     entry_of,
     has_table,
     is_table,
@@ -55,6 +53,14 @@ from transformations.engine.base.files.local import (
     stored_file,
     try_lock,
 )
+from transformations.engine.base.logs.newest import (
+    FileStamp,
+    commit_stamp,
+    folder_of,
+    is_newest,
+    move_on,
+    refuse_empty,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,9 +71,11 @@ __all__ = [
     "FOLDER_MODE",
     "LOCK_WAIT_SECONDS",
     "UNFINISHED",
+    "FileStamp",
     "StoredFile",
     "check_log",
     "close_to_others",
+    "commit_stamp",
     "content_hash",
     "discard",
     "exclusive",
@@ -75,10 +83,12 @@ __all__ = [
     "files_below",
     "folders_below",
     "has_table",
+    "is_newest",
     "is_table",
     "lacking_files",
     "make_file",
     "make_folder",
+    "move_on",
     "pull_log",
     "remove",
     "replace_text",
@@ -86,8 +96,6 @@ __all__ = [
     "try_lock",
 ]
 
-FileStamp: TypeAlias = tuple[int, int, int]
-"""A file's inode, bytes and last change: another one in its place has another stamp."""
 _WRITER = "writer"
 """The key in a commit's info of what no other writer has, in object storage."""
 # Versions are pins: the log is never cleaned up, whatever its age.
@@ -146,9 +154,7 @@ def open_table(folder: Path, version: int | None = None) -> DeltaTable:
         if fault := known_fault(error):
             raise fault from error
         raise
-    newest = entry_of(folder, table.version())
-    if newest.is_file() and newest.stat().st_size == 0:  # which delta-rs (1.6) takes for a commit of nothing
-        raise damaged_entry(newest, "it is empty")
+    refuse_empty(table)
     return table
 
 
@@ -184,13 +190,6 @@ def check_files(table: DeltaTable, folder: Path) -> None:
             raise damaged(file, f"it has {found:,} bytes and was written with {size:,}")
 
 
-def published_bytes(folder: Path, version: int) -> int:
-    """The bytes of all files of a published version."""
-    import pyarrow as pa
-
-    return sum(pa.table(open_table(folder, version).get_add_actions(flatten=True))["size_bytes"].to_pylist())
-
-
 def contents(folder: Path) -> Iterator[Contents]:
     """The files of every published version, oldest first. DataError where a commit is missing or damaged."""
     pull_log(folder)
@@ -215,21 +214,9 @@ def commits(table: DeltaTable, *record_keys: str) -> tuple[Commit, ...]:
     Read from the log itself: `DeltaTable.history()` (delta-rs 1.6) numbers the newest commit there is with the version
     that the table was opened at, which is wrong for an older version and while another writer commits.
     """
-    logged = logged_commits(_folder_of(table), table.version())
+    logged = logged_commits(folder_of(table), table.version())
     found = ((version, key, each.record(key)) for version, each in enumerate(logged) for key in record_keys)
     return tuple(Commit(version, record, key) for version, key, record in found if record is not None)
-
-
-def is_newest(table: DeltaTable, stamp: FileStamp) -> bool:
-    """Whether an open table still is what its folder holds: its commit is the file of that stamp, and the last one."""
-    pull_log(_folder_of(table))
-    own, next_one = (entry_of(_folder_of(table), version) for version in (table.version(), table.version() + 1))
-    return own.exists() and _stamp_of(own) == stamp and not next_one.exists()
-
-
-def commit_stamp(table: DeltaTable) -> FileStamp:
-    """The stamp of the commit that made an open table's version."""
-    return _stamp_of(entry_of(_folder_of(table), table.version()))
 
 
 def newest_record(folder: Path, record_key: str, until: int | None = None) -> Mapping[str, Any]:
@@ -353,7 +340,7 @@ def add_columns(table: DeltaTable, columns: Sequence[pa.Field]) -> None:
     """Give an open table further columns, null in every row it has; the table's content stays."""
     from deltalake import Field
 
-    folder = _folder_of(table)
+    folder = folder_of(table)
     _table_to_write(folder, table).alter.add_columns([Field.from_arrow(column) for column in columns])
     pull_log(folder)
     table.update_incremental()
@@ -364,14 +351,6 @@ def unfinished_commits(folder: Path) -> list[StoredFile]:
     """Temporary files that a killed writer left: commits that were never published, and small files beside the log."""
     log, beside = folder / "_delta_log", [path for path in paths_in(folder, f".*{UNFINISHED}") if path.is_file()]
     return [stored_file(path) for path in sorted([*paths_in(log, "*.tmp"), *paths_in(log, "*.json#*"), *beside])]
-
-
-def _folder_of(table: DeltaTable) -> Path:
-    return Path(url2pathname(urlsplit(table.table_uri).path))
-
-
-def _stamp_of(path: Path) -> FileStamp:
-    return (facts := path.stat()).st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def _version_that_recorded(folder: Path, record_key: str, record: Mapping[str, Any], before: int) -> int:

@@ -13,12 +13,14 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from transformations.engine.base import storage
 from transformations.engine.base.errors import DataError
-from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP, micros_to_instant
+from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP, as_utc, micros_to_instant
 from transformations.engine.base.words import plural
 from transformations.engine.vocabulary.resolution import Resolved
 
@@ -31,6 +33,7 @@ RECORD = "features.run"
 WRITTEN_THROUGH = "written_through"
 """What a record says beside its run: the last business day that any run of the table so far has covered."""
 _REPLACING = ("first load", "rebuild")
+_NEWEST_EVENT = f"max.{EVENT_TIMESTAMP}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +86,9 @@ class Run:
 class TableVersion:
     """One published version: its files, absolute, and the newest run up to it.
 
-    rows: in all files. written_through: the last business day that any of its runs has covered; after a restore, or
-    when days were taken back, that is later than the newest run's `complete_through`.
+    rows, size_bytes: in all files. newest_event: an upper bound of the event timestamps by the files' statistics, in
+    whole milliseconds UTC; None without any. written_through: the last business day that any of its runs has covered;
+    after a restore, or when days were taken back, that is later than the newest run's `complete_through`.
     """
 
     version: int
@@ -92,13 +96,32 @@ class TableVersion:
     run: Run
     rows: int
     written_through: date
+    size_bytes: int = 0
+    newest_event: datetime | None = None
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """The newest version as it was opened and read. stamp: of the version's own commit."""
+
+    delta: DeltaTable
+    stamp: storage.FileStamp
+    version: TableVersion
+
+    def is_newest(self) -> bool:
+        return storage.is_newest(self.delta, self.stamp)
 
 
 class OfflineTable:
-    """The table of one view, in a folder of the offline zone."""
+    """The table of one view, in a folder of the offline zone.
+
+    It is opened and its log read once, and after that only what was published since: a build of one day asks for the
+    newest version several times, and delta-rs lists the whole log whenever it opens a table.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._opened: _Opened | None = None
 
     @property
     def name(self) -> str:
@@ -113,9 +136,12 @@ class OfflineTable:
         """The newest published version; None before the first. DataError where a file of it is missing or damaged."""
         if not self.exists():
             return None
-        table = storage.open_table(self.path)
-        storage.check_files(table, self.path)
-        return self._version_of(table)
+        known = self._opened
+        if known is None or not known.is_newest():
+            self._opened = None
+            return self._open(known).version
+        storage.check_files(known.delta, self.path)
+        return known.version
 
     def newest(self) -> TableVersion:
         """The newest published version of a table that has one; DataError before the first."""
@@ -158,6 +184,8 @@ class OfflineTable:
         Raises ConflictError when another run published in between; nothing is then visible of this one.
         """
         published = replace(run, version=0 if after is None else after + 1)
+        known = self._opened
+        is_onto = known is not None and known.version.version == after and known.is_newest()
         version = storage.publish(
             self.path,
             schema,
@@ -167,6 +195,7 @@ class OfflineTable:
             sequence=published.version + 1,
             replace_all=replace_all,
             beside=self._carried_by(published),
+            onto=known.delta if known is not None and is_onto else None,
         )
         if version != published.version:
             raise AssertionError(f"{self.path}: version {version} was published as {published.version}")
@@ -186,6 +215,15 @@ class OfflineTable:
         files = storage.files_below(self.path / run.carry)
         return [file.path.relative_to(self.path).as_posix() for file in files]
 
+    def _open(self, known: _Opened | None) -> _Opened:
+        """The newest version, moved on to from the one that is known where that still stands in the log."""
+        moved = known is not None and storage.move_on(known.delta, known.stamp)
+        table = known.delta if known is not None and moved else storage.open_table(self.path)
+        stamp = storage.commit_stamp(table)
+        storage.check_files(table, self.path)
+        self._opened = _Opened(table, stamp, self._version_of(table))
+        return self._opened
+
     def _version_of(self, table: DeltaTable) -> TableVersion:
         record = storage.newest_record(self.path, RECORD, table.version())
         if not record:
@@ -193,12 +231,15 @@ class OfflineTable:
                 f"{self.path} is a Delta table without a run of ours. Point FEATURES_DATA at a folder of its own."
             )
         files = pa.table(table.get_add_actions(flatten=True))
+        newest = pc.max(files[_NEWEST_EVENT]).as_py() if _NEWEST_EVENT in files.column_names else None
         return TableVersion(
             version=table.version(),
-            files=tuple(sorted(str(self.path.absolute() / path) for path in storage.file_paths(table))),
+            files=tuple(sorted(str(self.path.absolute() / unquote(path)) for path in files["path"].to_pylist())),
             run=_from_record(record),
             rows=sum(files["num_records"].to_pylist()),
             written_through=self._known_through(record, table.version()),
+            size_bytes=sum(files["size_bytes"].to_pylist()),
+            newest_event=None if newest is None else as_utc(newest),
         )
 
     def _written_through(self, run: Run, after: int | None) -> date:

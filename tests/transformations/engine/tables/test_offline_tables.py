@@ -1,5 +1,6 @@
 """Offline tables: whole versions or none, one winner, and a log that tells every run."""
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -8,9 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
 
 from tests.worlds.literal_table import RUN
-from transformations.engine.base.errors import ConflictError, DataError
+from transformations.engine.base import storage
+from transformations.engine.base.commit_log import entry_of
+from transformations.engine.base.errors import ConflictError, DamagedError, DataError
 from transformations.engine.base.storage import NewFile
 from transformations.engine.tables import offline_tables
 from transformations.engine.tables.offline_tables import OfflineTable, Run, time_bounds
@@ -124,3 +128,58 @@ def test_a_table_with_a_damaged_current_file_is_never_taken_for_up_to_date(liter
     with pytest.raises(DataError, match=f"{file} is (missing|damaged: it has)"):
         literal_table.latest()
     assert literal_table.users(0) == [1]  # an older version does not need it
+
+
+@pytest.fixture
+def opens(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The folders of the tables that delta-rs opens meanwhile: each time it lists the whole log."""
+    folders: list[Path] = []
+    opened = storage.open_table
+
+    def noting(folder: Path, version: int | None = None) -> DeltaTable:
+        folders.append(folder)
+        return opened(folder, version)
+
+    monkeypatch.setattr(storage, "open_table", noting)
+    return folders
+
+
+def test_a_table_that_is_asked_again_is_not_opened_again(table: OfflineTable, opens: list[Path]) -> None:
+    table.publish([written(table, "run=a/1.parquet", 1)], SCHEMA, RUN, after=None, replace_all=False)
+    assert (users(table), users(table)) == ([1], [1])
+    table.publish([written(table, "run=b/1.parquet", 2)], SCHEMA, RUN, after=0, replace_all=False)
+    assert (users(table), users(table)) == ([1, 2], [1, 2])
+    assert opens == [table.path]
+
+
+def test_an_open_table_sees_what_others_publish_and_what_takes_its_place(table: OfflineTable) -> None:
+    table.publish([written(table, "run=a/1.parquet", 1)], SCHEMA, RUN, after=None, replace_all=False)
+    assert users(table) == [1]
+    other = OfflineTable(table.path)
+    other.publish([written(table, "run=b/1.parquet", 2)], SCHEMA, RUN, after=0, replace_all=False)
+    assert users(table) == [1, 2]
+    other.publish([written(table, "run=c/1.parquet", 3)], SCHEMA, RUN, after=1, replace_all=False)
+    with pytest.raises(ConflictError, match="another writer published first"):
+        table.publish([written(table, "run=d/1.parquet", 4)], SCHEMA, RUN, after=1, replace_all=False)
+    shutil.rmtree(table.path)
+    assert table.latest() is None
+    table.publish([written(table, "run=e/1.parquet", 5)], SCHEMA, RUN, after=None, replace_all=False)
+    assert users(table) == [5]
+
+
+def test_the_newest_commit_that_is_emptied_while_the_table_is_open_is_told(table: OfflineTable) -> None:
+    table.publish([written(table, "run=a/1.parquet", 1)], SCHEMA, RUN, after=None, replace_all=False)
+    assert users(table) == [1]
+    entry_of(table.path, 1).write_bytes(b"")
+    with pytest.raises(DamagedError, match="it is empty"):
+        table.latest()
+
+
+def test_a_version_tells_its_bytes_and_its_newest_event(table: OfflineTable) -> None:
+    files = [written(table, f"run={name}/1.parquet", user) for name, user in (("a", 1), ("b", 2))]
+    table.publish(files, SCHEMA, RUN, after=None, replace_all=False)
+    newest = table.newest()
+    assert (newest.size_bytes, newest.newest_event) == (
+        sum(file.size for file in files),
+        datetime(2020, 1, 1, tzinfo=UTC),
+    )
