@@ -63,6 +63,8 @@ _KINDS: Mapping[str, tuple[Any, object]] = {
 """Of Feast's value types what pydantic reads, and an example."""
 _MOST_FAULTS = 5
 _MANY_FAULTS = 100
+_OTHER_VALUES = 100
+"""Beside those of rows: an input's shape and datatype, the outputs that are asked for, parameters."""
 _EXACT = 2**53
 """From which on a number with a point may be another integer than the one that was written."""
 
@@ -80,11 +82,14 @@ class Asked:
 
 
 class Form:
-    """The form of requests to one model. most_rows: of a request."""
+    """The form of requests to one model. most_rows: of a request. most_values: of its JSON, commas, lists and objects
+    counted: tensors whose elements are each in a list of its own have two a value.
+    """
 
     def __init__(self, model: str, shape: Shape, most_rows: int) -> None:
         self.shape, self.most_rows = shape, most_rows
         self._names = [each.name for each in shape.given]
+        self.most_values = 2 * (most_rows + _OTHER_VALUES) * (len(self._names) + 1)
         self._integers = [each.name for each in shape.given if each.kind in ("INT64", "INT32")]
         keys = {each.name for each in shape.keys}
         fields = {each.name: _field(each, is_key=each.name in keys) for each in shape.given}
@@ -107,7 +112,8 @@ class Form:
 
     def _read_again(self, body: Any) -> Any:
         """A body that was refused, with 42.0 as the 42 that it is in JSON; Python's reader makes a float of it."""
-        if isinstance(body, dict) and isinstance(rows := body.get("rows"), list):
+        rows = body.get("rows") if isinstance(body, dict) else None
+        if isinstance(rows, list) and len(rows) <= self.most_rows:
             body = {**body, "rows": [self._with_integers(row) if isinstance(row, dict) else row for row in rows]}
         try:
             return self._adapter.validator.validate_python(body)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,13 +19,14 @@ _WRITE_MOMENT = "Write it in ISO 8601, such as 2024-05-01T00:00:00Z."
 _TARGETS = ("online", "offline", "online_and_offline")
 
 
-def parse_body(body: bytes) -> Any:
+def parse_body(body: bytes, read_integer: Callable[[str], int] | None = None) -> Any:
     """The JSON value of a body. BadRequestError for what is no JSON, UsageError for an object that has a key twice.
 
-    Of two equal keys Python's reader would silently take the last.
+    Of two equal keys Python's reader would silently take the last. read_integer: in place of `int`; ValueError where
+    it is too long.
     """
     try:
-        return json.loads(body, object_pairs_hook=object_of_pairs)
+        return json.loads(body, object_pairs_hook=object_of_pairs, parse_int=read_integer)
     except json.JSONDecodeError as error:
         raise BadRequestError(f"the body is no JSON: {error.msg} at character {error.pos}.") from None
     except UnicodeDecodeError:

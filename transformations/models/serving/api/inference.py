@@ -47,7 +47,7 @@ def infer_endpoint(answering: Answering) -> Endpoint:
 
     async def infer(request: Request) -> Response:
         model, number = _named(answering, request)
-        body = json_of(request)
+        body = json_of(request, model.form)
         wanted = _wanted(body, model.form.shape)
         asked = model.form.read(rows_of(body, model.form), is_again=is_again(request))
         answer = await answering.answer(model, asked, number)

@@ -21,8 +21,8 @@ _ERRORS = {
     404: "There is no such model or version here",
     408: "The body did not come in time",
     409: "The id came with other rows before",
-    413: "The body is too large",
-    415: "The body is compressed, or has binary data in it",
+    413: "The body is too large, or holds more values than the most rows have",
+    415: "The body is not sent as JSON, is compressed, or has binary data in it",
     422: "The body is not what the model takes",
     503: "Too busy, not ready, or features cannot be read; Retry-After says when to try again",
 }

@@ -24,7 +24,7 @@ def predictions_endpoint(answering: Answering) -> Endpoint:
 
     async def predictions(request: Request) -> Response:
         model = answering.model(request.path_params["name"])
-        asked = model.form.read(json_of(request), is_again=is_again(request))
+        asked = model.form.read(json_of(request, model.form), is_again=is_again(request))
         is_explained = _flag(request, "explain")
         answer = await answering.answer(model, asked)
         explanations = None

@@ -2,7 +2,10 @@
 
 import gzip
 import json
+import math
 import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,8 +14,10 @@ import httpx
 import pytest
 
 from tests.transformations.models.serving.conftest import PATH, Serve, recorded
+from tests.worlds import weekly
 from transformations.models.serving.api import arriving
 
+MOST = 4 << 20
 BODY = json.dumps({"rows": [{"user_id": 7}]}).encode()
 
 
@@ -72,6 +77,11 @@ def test_a_body_that_does_not_come_in_time_is_told_and_its_connection_closed(
     [
         ({"Content-Encoding": "gzip"}, gzip.compress(BODY), "the body is encoded ('gzip')"),
         ({"Inference-Header-Content-Length": f"{len(BODY)}"}, BODY + b"\1" + b"\0" * 7, "binary data behind its JSON"),
+        ({"Inference-Header-Content-Length": f"{len(BODY)}"}, BODY + b" " * 8, "binary data behind its JSON"),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, BODY, "sent as 'application/x-www-form-urlencoded'"),
+        ({"Content-Type": "text/plain;charset=UTF-8"}, BODY, "sent as 'text/plain'. Send JSON with `Content-Type:"),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, BODY, "sent as 'multipart/form-data'"),
+        ({"Origin": "http://elsewhere.example"}, BODY, "sent as nothing"),
     ],
 )
 async def test_a_body_that_is_not_json_throughout_is_refused_with_what_it_is(
@@ -81,6 +91,78 @@ async def test_a_body_that_is_not_json_throughout_is_refused_with_what_it_is(
         refused = await client.post(PATH, content=body, headers=headers)
         plain = await client.post(PATH, content=BODY, headers={"Content-Encoding": "identity"})
         broken = await client.post(PATH, content=BODY[:-1])
-    assert (refused.status_code, refused.json()["error"]["code"]) == (415, "unsupported_encoding")
+        assert len(list(recorded())) == 1
+    assert (refused.status_code, refused.json()["error"]["code"]) == (415, "unsupported_media_type")
     assert words in refused.json()["error"]["message"]
     assert (plain.status_code, broken.status_code) == (200, 400)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Content-Type": ""},
+        {"Content-Type": "Application/JSON; charset=utf-8", "Origin": "http://elsewhere.example"},
+        {"Content-Type": "application/vnd.api+json"},
+        {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": f"{len(BODY)}"},
+    ],
+)
+async def test_json_is_taken_under_every_name_that_clients_give_it_and_under_none(
+    serve: Serve, headers: dict[str, str]
+) -> None:
+    async with serve() as client:
+        assert (await client.post(PATH, content=BODY, headers=headers)).status_code == 200
+
+
+def test_curl_learns_how_to_send_json(port: int) -> None:
+    """Without a header, curl calls what it sends a form."""
+    url = f"http://127.0.0.1:{port}{PATH}"
+    said = [
+        subprocess.run(["curl", "-s", url, "-d", BODY, *more], capture_output=True, text=True, check=True).stdout
+        for more in ([], ["-H", "Content-Type: application/json"])
+    ]
+    assert "(curl: -H, or --json)" in json.loads(said[0])["error"]["message"]
+    assert len(json.loads(said[1])["predictions"]) == 1
+
+
+def filled(unit: str, before: str, after: str) -> str:
+    """A body of four megabytes: as much of the unit as there is room for."""
+    return before + ",".join([unit] * ((MOST - len(before + after)) // (len(unit) + 1))) + after
+
+
+HOSTILE = {
+    "objects": filled("{}", '{"rows":[', "]}"),
+    "objects of a key": filled('{"":0}', '{"rows":[', "]}"),
+    "lists": filled("[]", '{"rows":[', "]}"),
+    "lists in lists": filled("[" * 900 + "]" * 900, '{"rows":[', "]}"),
+    "objects in objects": filled('{"":' * 900 + "0" + "}" * 900, '{"rows":[', "]}"),
+    "brackets": "[" * MOST,
+    "numbers": filled("1", '{"rows":[', "]}"),
+    "long integers": filled("9" * 4_300, '{"rows":[', "]}"),
+    "keys": "{" + ",".join(f'"{number:06x}":0' for number in range(MOST // 12)) + "}",
+    "one key": filled('"a":0', "{", "}"),
+    "texts": filled('""', '{"rows":[', "]}"),
+    "texts of quotes": filled(r'"\\"', '{"rows":[', "]}"),
+    "a text of marks": filled('"' + r"[{,\"" * 100_000 + '"', '{"rows":[', "]}"),
+    "unknown field": filled("[]", '{"rows":[{"user_id":1}],"x":[', "]}"),
+    "UTF-16": '{"rows":["\\""' + ",[]" * (MOST // 8) + "]}",
+}
+
+
+@pytest.mark.parametrize("path", [PATH, f"/v2/models/{weekly.MODEL}/infer"])
+async def test_no_body_keeps_a_worker_longer_than_the_largest_that_it_takes(serve: Serve, path: str) -> None:
+    bodies = {"largest": json.dumps({"rows": [{"user_id": user} for user in range(1_000)]}).ljust(MOST).encode()} | {
+        name: text.replace('"rows"', '"rows"' if path == PATH else '"inputs"').encode(
+            "utf-16-le" if name == "UTF-16" else "utf-8"
+        )
+        for name, text in HOSTILE.items()
+    }
+    seconds: dict[str, float] = {}
+    async with serve() as client:
+        for name, body in bodies.items():
+            for _ in range(2):
+                began = time.thread_time()
+                answer = await client.post(PATH if name == "largest" else path, content=body)
+                seconds[name] = min(time.thread_time() - began, seconds.get(name, math.inf))
+            assert answer.status_code in ((200,) if name == "largest" else (400, 413, 422)), name
+    assert {name: took for name, took in seconds.items() if took > 2 * seconds["largest"]} == {}

@@ -71,7 +71,8 @@ async def test_a_request_that_is_sent_again_gets_the_same_answer_and_one_record(
         ([1], 422, "the body: should be a valid dictionary"),
         ("{", 400, "the body is no JSON"),
         ('{"rows": [{"user_id": 1, "user_id": 2}]}', 400, "user_id"),
-        ("[" * 100_000, 400, "nested too deeply"),
+        ("[" * 4_000, 400, "nested too deeply"),
+        ("[" * 100_000, 413, "more values than a request of 1,000 rows to this model (FEATURES_PREDICT_MAX_ROWS)"),
     ],
 )
 async def test_what_the_model_does_not_take_is_refused_with_its_place(
