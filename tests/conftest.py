@@ -16,9 +16,9 @@ from sqlalchemy import Engine, event
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.worlds import buckets, postgres
-from transformations.cli.quick_feast import quicken_feast
 from transformations.engine.base import duck
 from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.launch.quickening import quicken_feast
 
 hypothesis_settings.register_profile("quick", max_examples=25, deadline=None)
 hypothesis_settings.register_profile(

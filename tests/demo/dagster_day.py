@@ -130,7 +130,7 @@ class Dagster:
                 stderr=output,
                 start_new_session=True,
             )
-        self.wait(self.sensors, 120, "Dagster did not read the graph")
+        self.wait(self.sensors, 600, "Dagster did not read the graph")
 
     def kill(self) -> None:
         """Kill it with all that it started."""
@@ -205,15 +205,15 @@ class Dagster:
             started = [each for each in self.runs() if each.status == "STARTED" and each.id not in hit]
             return [(each, pid) for each in started for pid in self.process_of(each)]
 
-        self.wait(working, 120, "no run was started")
+        self.wait(working, 600, "no run was started")
         time.sleep(chance.uniform(1.0, 12.0))
-        ((run, pid), *_) = self.wait(working, 120, "no run was started")
+        ((run, pid), *_) = self.wait(working, 600, "no run was started")
         if number % 2:
             os.kill(pid, signal.SIGKILL)
         else:
             self.kill()
             self.start()
-        self.wait(lambda: [each for each in self.runs() if each.id == run.id and each.is_again], 90, f"{run} goes on")
+        self.wait(lambda: [each for each in self.runs() if each.id == run.id and each.is_again], 300, f"{run} goes on")
         return f"{'a run of Dagster' if number % 2 else 'Dagster'} in {run.job}"
 
     def process_of(self, run: Run) -> list[int]:

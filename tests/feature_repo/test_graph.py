@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from transformations.engine.base.settings import Settings, get_settings
-from transformations.orchestration.dagster_graph import definitions
+from transformations.orchestration.dagster_assets import definitions
 from transformations.orchestration.reading import read_plannable
 
 AGREED = Path(__file__).with_name("graph.txt")

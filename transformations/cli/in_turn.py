@@ -11,7 +11,7 @@ import socket
 import sys
 
 from transformations.cli.main import keep_from_others, run
-from transformations.cli.quick_feast import quicken_feast
+from transformations.engine.launch.quickening import quicken_feast
 
 
 def perform_all(asked: socket.socket) -> None:

@@ -13,8 +13,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from transformations.cli.output import Printed, print_json, remark
-from transformations.cli.quick_feast import quicken_feast
 from transformations.engine.base.errors import ExitCode, nearest
+from transformations.engine.launch.quickening import quicken_feast
 
 _INTERRUPTED = 130
 # Read without Settings, which may be what is broken.

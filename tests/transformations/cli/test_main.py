@@ -291,7 +291,7 @@ class Hidden:
 
 sys.meta_path.insert(0, Hidden())
 import importlib, pkgutil
-from transformations.cli.quick_feast import quicken_feast
+from transformations.engine.launch.quickening import quicken_feast
 quicken_feast()
 import transformations.stores.offline, transformations.stores.online
 print(tried)

@@ -24,6 +24,12 @@ try:
 finally:
     {WHO_CHECKS}
 """
+DAGSTER = f"""
+from transformations.orchestration.dagster_graph import defs
+
+loaded = defs()
+{WHO_CHECKS}
+"""
 # Importing Feast takes seconds, and who checks is decided before that.
 WITHOUT_FEAST = """
 import sys, types
@@ -42,9 +48,10 @@ sys.modules["feast.cli"], sys.modules["feast.cli.cli"] = types.ModuleType("feast
         (WITHOUT_FEAST + QUICK, ["materialize"], "transformations"),
         (WITHOUT_FEAST + QUICK, ["apply"], "typeguard"),
         (WITHOUT_FEAST + QUICK, ["-c", "repo", "plan"], "typeguard"),
+        (DAGSTER, [], "transformations"),
         (WHO_CHECKS, [], "typeguard"),
     ],
-    ids=["features", "quick feast", "quick materialize", "quick apply", "quick plan", "any Python"],
+    ids=["features", "quick feast", "quick materialize", "quick apply", "quick plan", "Dagster", "any Python"],
 )
 def test_only_who_asks_for_it_starts_feast_without_its_checks(text: str, arguments: list[str], checked_by: str) -> None:
     done = subprocess.run(
@@ -57,7 +64,7 @@ def test_a_process_that_has_imported_feast_keeps_its_checks(monkeypatch: pytest.
     import feast
     import typeguard
 
-    from transformations.cli.quick_feast import quicken_feast
+    from transformations.engine.launch.quickening import quicken_feast
 
     checks = object()
     monkeypatch.setattr(typeguard, "typechecked", checks)

@@ -107,7 +107,7 @@ def test_a_serving_image_without_duckdb_loads_the_yaml_and_refuses_retrieval_cle
     code = """
 import sys
 sys.modules["duckdb"] = sys.modules["deltalake"] = sys.modules["pyspark"] = None
-from transformations.cli.quick_feast import quicken_feast; quicken_feast()
+from transformations.engine.launch.quickening import quicken_feast; quicken_feast()
 from feast import RepoConfig
 config = RepoConfig(
     project="test", provider="local", registry="registry.db", entity_key_serialization_version=3,

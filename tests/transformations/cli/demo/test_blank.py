@@ -32,7 +32,7 @@ SUBSET = (
 RUN_SUBSET = """
 import sys
 import pytest
-from transformations.cli.quick_feast import quicken_feast
+from transformations.engine.launch.quickening import quicken_feast
 
 class Subset:
     def pytest_collection_modifyitems(self, config, items):

@@ -346,7 +346,7 @@ def test_nothing_heavy_is_loaded_to_evaluate(tmp_path: Path) -> None:
     import sys
 
     code = """
-from transformations.cli.quick_feast import quicken_feast; quicken_feast()
+from transformations.engine.launch.quickening import quicken_feast; quicken_feast()
 import sys, transformations.stores.lookups.lookup
 print([m for m in sys.modules if m in ('pyspark', 'duckdb', 'deltalake', 'great_expectations', 'ibis')])
 """

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from transformations.engine.base.settings import Settings
-from transformations.orchestration.dagster_graph import definitions, key_of
+from transformations.orchestration.dagster_assets import definitions, key_of
 from transformations.orchestration.dagster_home import home
 from transformations.orchestration.dagster_launcher import WatchedRunLauncher
 from transformations.orchestration.day_record import Outcome
