@@ -32,11 +32,24 @@ SCHEDULE_HOUR, SCHEDULE_MINUTE = 3, 30
 """When the day that has ended is begun, in the zone of its business days."""
 _MATERIALIZED_ALTHOUGH_REFUSED = (Kind.MODEL, Kind.ROLLOUT, Kind.MONITOR)
 """What code 3 judges of these is there all the same: a version, a rollout that has ended, a report."""
-FOLLOW_SECONDS = 10
+FOLLOW_SECONDS = 5
 """How often Dagster looks whether a pipeline has ended, which the next one follows."""
 _WHOLE_AGAIN = {"dagster/retry_strategy": "ALL_STEPS"}
 """A run that was killed begins anew: what it had done is looked at, and not done again."""
 _WILL_RETRY = "dagster/will_retry"
+_ABOUT: Mapping[Pipeline, str] = {
+    Pipeline.INGESTION: "Takes what was delivered, once it keeps its contract.",
+    Pipeline.FEATURES: "Computes tables, loads them online, and compares what is served with what is trained on.",
+    Pipeline.TRAINING: "Makes datasets; trains and judges a version where something that it comes from has changed.",
+    Pipeline.SERVING: "Steps rollouts, scores in batch, collects what servers recorded, and watches both.",
+}
+_ASKED: Mapping[str, str] = {
+    "contract": "Does the delivery keep its contract?",
+    "expectation": "Are the values as expected?",
+    "gate": "Does the version pass its gates?",
+    "limit": "Does the rollout stay within its limits? Where not, it is stopped, and production stays as it is.",
+    "drift": "Is everything that is watched as it was? Where not, a person judges.",
+}
 _NEVER_BLOCKING = (Kind.ROLLOUT, Kind.MONITOR)
 """A rollout that was stopped leaves production as it is, and a drift is for a person to judge."""
 
@@ -70,14 +83,21 @@ def definitions(
     checks = [here.parity_check(task, declared) for task in plan.tasks if task.kind is Kind.PARITY]
     jobs = {
         pipeline: dg.define_asset_job(
-            pipeline.value, selection=dg.AssetSelection.groups(pipeline.value), tags=_WHOLE_AGAIN
+            pipeline.value,
+            selection=dg.AssetSelection.groups(pipeline.value),
+            description=_ABOUT[pipeline],
+            tags=_WHOLE_AGAIN,
         )
         for pipeline in Pipeline
         if any(task.sort.pipeline is pipeline for task in plan.tasks)
     }
     first = jobs[Pipeline.INGESTION]
     schedule = dg.build_schedule_from_partitioned_job(
-        first, name="every_day", hour_of_day=SCHEDULE_HOUR, minute_of_hour=SCHEDULE_MINUTE
+        first,
+        name="every_day",
+        description="Begins the business day that has ended, whether or not files have come in.",
+        hour_of_day=SCHEDULE_HOUR,
+        minute_of_hour=SCHEDULE_MINUTE,
     )
     return dg.Definitions(
         assets=assets,
@@ -130,7 +150,9 @@ class _Graph:
             description=task.title,
             partitions_def=partitions,
             backfill_policy=dg.BackfillPolicy.single_run(),
-            check_specs=[dg.AssetCheckSpec(verdict, asset=key, blocking=blocking)] if verdict else [],
+            check_specs=[dg.AssetCheckSpec(verdict, asset=key, blocking=blocking, description=_ASKED[verdict])]
+            if verdict
+            else [],
             output_required=False,
             pool=task.sort.pool.value,
             op_tags={"dagster/priority": str(self._priority(task))},
@@ -186,7 +208,8 @@ class _Graph:
         for line in (*performed.commands, *performed.said):
             log.info(line)
         if performed.outcome is Outcome.UNAVAILABLE:
-            raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=self.retry_seconds)
+            again = dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=self.retry_seconds)
+            raise again from dg.Failure(f"{task.name} is unavailable: " + "\n".join(performed.said))
         return performed, left
 
 
@@ -215,16 +238,18 @@ def _results(task: Task, performed: Sequence[tuple[Performed, Leavings]], key: d
 
 
 def _metadata(performed: Performed, left: Leavings) -> dict[str, dg.MetadataValue]:
-    """Rows, seconds, commands and the link to a report, as Dagster shows them."""
-    found: dict[str, dg.MetadataValue] = {
-        "seconds": dg.MetadataValue.float(round(performed.seconds, 3)),
-        "commands": dg.MetadataValue.text("\n".join(performed.commands) or performed.why),
-        "said": dg.MetadataValue.text("\n".join(performed.said)),
-    }
+    """Rows, seconds, commands and where the report is, as Dagster shows them. No link: browsers open no file of one."""
+    found: dict[str, dg.MetadataValue] = {"seconds": dg.MetadataValue.float(round(performed.seconds, 3))}
+    if performed.why:
+        found["nothing to do"] = dg.MetadataValue.text(performed.why)
+    if performed.commands:
+        found["commands"] = dg.MetadataValue.text("\n".join(performed.commands))
+    if performed.said:
+        found["said"] = dg.MetadataValue.text("\n".join(performed.said))
     if left.rows is not None:
         found["dagster/row_count"] = dg.MetadataValue.int(left.rows)
     if left.report is not None:
-        found["report"] = dg.MetadataValue.url(left.report.as_uri())
+        found["report"] = dg.MetadataValue.path(left.report)
     return found
 
 
@@ -234,7 +259,12 @@ def _delivered_files(job: AssetJob, declared: Declared) -> dg.SensorDefinition:
     Its cursor has the files that it has asked for and that are not taken yet: a refused one is asked for once.
     """
 
-    @dg.sensor(name="delivered_files", job=job, minimum_interval_seconds=60)
+    @dg.sensor(
+        name="delivered_files",
+        job=job,
+        minimum_interval_seconds=60,
+        description="Begins the business day that ended last, as soon as a file has come in where a contract says.",
+    )
     def delivered_files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         settings = get_settings()
         contracts = [read_contract(name, settings.contracts) for name in contract_names(settings.contracts)]
@@ -270,6 +300,7 @@ def _follow(before: AssetJob, after: AssetJob, status: dg.DagsterRunStatus) -> d
         monitored_jobs=[before],
         request_job=after,
         minimum_interval_seconds=FOLLOW_SECONDS,
+        description=f"Begins {after.name} of the same day when {before.name} has ended with {ended}.",
     )
     def follow(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
         day = context.partition_key

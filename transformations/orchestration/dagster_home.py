@@ -22,11 +22,14 @@ concurrency:
     default_limit: 1      # of compute and io each: one Spark at a time
   runs:
     max_concurrent_runs: 2
+run_queue:
+  dequeue_interval_seconds: 1
 run_launcher:             # tells run monitoring when a run went down with all of Dagster
   module: transformations.orchestration.dagster_launcher
   class: WatchedRunLauncher
 run_monitoring:           # a run whose process was killed has failed, and gives its pools back
   enabled: true
+  start_timeout_seconds: 120   # one starts in ten; one that is late after all does nothing
   poll_interval_seconds: 10
   free_slots_after_run_end_seconds: 5
 run_retries:              # and is run again by itself; where a task failed, that would change nothing

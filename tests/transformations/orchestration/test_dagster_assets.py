@@ -100,11 +100,25 @@ def test_a_missing_service_is_tried_again_and_a_fault_is_not(settings: Settings,
     assert (materialized(result), result.success) == (["ingest/clicks"], False)
 
 
+def test_a_service_that_stays_away_is_named_by_the_failure(settings: Settings, instance: dg.DagsterInstance) -> None:
+    result = materialize(Place(ingest__clicks=[4]), settings, instance, ["ingest:clicks"])
+    (failure,) = result.get_step_failure_events()
+    assert "ingest:clicks is unavailable: so" in failure.step_failure_data.error_display_string
+
+
 def test_what_is_materialized_tells_rows_and_seconds(settings: Settings, instance: dg.DagsterInstance) -> None:
     result = materialize(Place(), settings, instance, ["ingest:pages"])
     (event,) = result.get_asset_materialization_events()
-    metadata = event.materialization.metadata
-    assert (metadata["dagster/row_count"].value, metadata["seconds"].value) == (7, 1.5)
+    told = {key: each.value for key, each in event.materialization.metadata.items()}
+    assert told == {"dagster/row_count": 7, "seconds": 1.5, "said": "so"}  # and no empty line about commands
+
+
+def test_all_that_people_switch_on_or_look_at_says_what_it_is(settings: Settings) -> None:
+    found = definitions(DECLARED, settings, Place())
+    jobs = [found.resolve_job_def(pipeline) for pipeline in ("ingestion", "features")]
+    told = [*jobs, *found.sensors, *found.schedules]
+    specs = [spec for each in found.assets for spec in each.check_specs]
+    assert [each.name for each in [*told, *specs] if not each.description] == []
 
 
 def test_a_view_is_as_fresh_as_its_sources_promise(settings: Settings) -> None:
@@ -151,6 +165,7 @@ def test_dagster_s_home_tells_nobody_and_keeps_what_was_changed_in_it(settings: 
     with dg.DagsterInstance.from_config(str(folder)) as found:
         assert found.telemetry_enabled is False
         assert found.run_monitoring_enabled  # a killed run would hold its pools, and the next one wait for ever
+        assert found.run_monitoring_start_timeout_seconds <= 120  # … or for three minutes, if it was just starting
         assert 0 < found.run_monitoring_settings["free_slots_after_run_end_seconds"] <= 60
         assert isinstance(found.run_launcher, WatchedRunLauncher)
         # … and it is run again, where a task that failed is not
