@@ -14,6 +14,7 @@ import dagster as dg
 from transformations.contracts import contract_names, read_contract
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.insight.deliveries import new_deliveries
+from transformations.orchestration.dagster_waiting import wait_asleep
 from transformations.orchestration.day_record import Outcome
 from transformations.orchestration.graph import Graph
 from transformations.orchestration.leavings import Leavings, leavings_of
@@ -56,6 +57,7 @@ _NEVER_BLOCKING = (Kind.ROLLOUT, Kind.MONITOR)
 
 def project_definitions(settings: Settings) -> dg.Definitions:
     """Those of the project that the settings name. Dagster's warning of its beta, four lines an asset, is left out."""
+    wait_asleep()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
         return definitions(read_plannable(settings), settings)
