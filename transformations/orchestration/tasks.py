@@ -43,7 +43,7 @@ class Kind(StrEnum):
 class Sort:
     """What all tasks of a kind have in common. verdict: what code 3 says, where that is a judgement of the data.
 
-    is_slow_to_start: whether a command takes seconds to start Spark, which the next one of the kind can go on with.
+    is_slow_to_start: whether a command mostly starts (Spark, Feast), which the next one can go on with.
     """
 
     pipeline: Pipeline
@@ -67,7 +67,11 @@ SORTS: Mapping[Kind, Sort] = {
     Kind.APPLY: Sort(pipeline=Pipeline.FEATURES, pool=Pool.IO, title="Register what is declared"),
     Kind.LOAD: Sort(pipeline=Pipeline.FEATURES, pool=Pool.IO, title="Load {} online"),
     Kind.PARITY: Sort(
-        pipeline=Pipeline.FEATURES, pool=Pool.IO, title="Compare {} online with training", verdict="parity"
+        pipeline=Pipeline.FEATURES,
+        pool=Pool.IO,
+        title="Compare {} online with training",
+        verdict="parity",
+        is_slow_to_start=True,
     ),
     Kind.DATASET: Sort(pipeline=Pipeline.TRAINING, pool=Pool.COMPUTE, title="Make dataset {}"),
     Kind.MODEL: Sort(pipeline=Pipeline.TRAINING, pool=Pool.COMPUTE, title="Train and judge {}", verdict="gate"),

@@ -92,6 +92,8 @@ def test_what_is_slow_to_start_shares_a_process_until_something_else_is_to_be_do
     assert (page.code, page.lines, user.code, user.lines) == (3, ("refuse by_page",), 3, ("refuse by_user",))
     kept = one.pid
     assert kept is not None
+    assert run(PLAN.task("parity:by_page"), ("features", "refuse")).code == 3
+    assert one.pid == kept
     assert run(PLAN.task("apply"), ("features", "--version")).code == 0
     assert one.pid is None
     with pytest.raises(ProcessLookupError):
