@@ -207,8 +207,8 @@ def _missing_source(
     for source in snapshots:
         if source not in ingested:
             return State.SOURCE_MISSING, f"features ingest {source} FILE"
-    parts = ingested[resolved.contract.name].parts
-    first = min((day_of_number(part.first_day) for part in parts), default=None)
+    files = ingested[resolved.contract.name].stored
+    first = min((day_of_number(file.first_day) for file in files), default=None)
     if through is None or first is None or through < first:  # no build has anything to compute yet
         return State.SOURCE_INCOMPLETE, f"features ingest {resolved.contract.name} FILE --complete-through DAY"
     return None

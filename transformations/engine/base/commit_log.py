@@ -113,6 +113,16 @@ def logged_commits(folder: Path, until: int | None = None, *, from_summary: bool
 def newest_record(folder: Path, key: str, until: int) -> Mapping[str, Any] | None:
     """The newest record under a key among the commits up to a version that is there; None where there is none.
 
+    Errors as of `newest_records`.
+    """
+    found = newest_records(folder, key, until)
+    return found[max(found)] if found else None
+
+
+def newest_records(folder: Path, key: str, until: int) -> Mapping[int, Mapping[str, Any]]:
+    """By version, ascending, the newest records under a key among the commits up to a version that is there: the last
+    one that a whole summary tells of, and all since.
+
     However long the log is, it takes as long: commits that a whole summary tells of are not looked at, but for the last
     one. DamagedError where one of the others is missing or damaged, or where commits after a newest one were lost.
     """
@@ -122,12 +132,20 @@ def newest_record(folder: Path, key: str, until: int) -> Mapping[str, Any] | Non
         _refuse_lost_end(folder, until, recorded)
     head = _head_of(folder)
     if head is None or head.commits > until + 1:
-        found = (commit.record(key) for commit in reversed(logged_commits(folder, until)))
-        return next((record for record in found if record is not None), None)
+        return _records_of(dict(enumerate(logged_commits(folder, until))), key)
     since = range(head.commits, until + 1)
-    read = [_read_commit(folder, each, recorded, is_newest=is_newest and each == until) for each in since]
-    found = (commit.record(key) for commit in reversed(read))
-    return next((record for record in found if record is not None), head.newest.get(key))
+    read = {each: _read_commit(folder, each, recorded, is_newest=is_newest and each == until) for each in since}
+    if key not in head.versions:
+        return _records_of(read, key)
+    version = head.versions[key]
+    if key not in head.newest:  # it is a long one
+        return _records_of({version: logged_commits(folder, version)[version], **read}, key)
+    return {version: head.newest[key], **_records_of(read, key)}
+
+
+def _records_of(commits: Mapping[int, LoggedCommit], key: str) -> Mapping[int, Mapping[str, Any]]:
+    found = {version: commit.record(key) for version, commit in commits.items()}
+    return {version: record for version, record in found.items() if record is not None}
 
 
 def _read_commit(folder: Path, version: int, recorded: Mapping[str, str], *, is_newest: bool) -> LoggedCommit:

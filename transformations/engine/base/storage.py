@@ -209,14 +209,27 @@ def contents(folder: Path) -> Iterator[Contents]:
 
 
 def commits(table: DeltaTable, *record_keys: str) -> tuple[Commit, ...]:
-    """The commits up to the table's version that carry a record under one of these keys, oldest first.
+    """The commits up to the table's version that carry a record under one of these keys, oldest first."""
+    return commits_of(folder_of(table), table.version(), *record_keys)
+
+
+def commits_of(folder: Path, version: int, *record_keys: str) -> tuple[Commit, ...]:
+    """The same of the table in a folder, up to a version.
 
     Read from the log itself: `DeltaTable.history()` (delta-rs 1.6) numbers the newest commit there is with the version
     that the table was opened at, which is wrong for an older version and while another writer commits.
     """
-    logged = logged_commits(folder_of(table), table.version())
+    logged = logged_commits(folder, version)
     found = ((version, key, each.record(key)) for version, each in enumerate(logged) for key in record_keys)
     return tuple(Commit(version, record, key) for version, key, record in found if record is not None)
+
+
+def newest_commits(folder: Path, record_key: str, until: int) -> tuple[Commit, ...]:
+    """The newest commits up to a version that carry a record under a key, oldest first: none was left out among them,
+    and they are few, however long the log is. Empty where there is none.
+    """
+    found = commit_log.newest_records(folder, record_key, until)
+    return tuple(Commit(version, record, record_key) for version, record in found.items())
 
 
 def newest_record(folder: Path, record_key: str, until: int | None = None) -> Mapping[str, Any]:

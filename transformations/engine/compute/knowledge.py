@@ -108,8 +108,7 @@ class Timeline:
         new = (
             self.numbers[name][drop.number]
             for name, snapshot in snapshots.items()
-            for drop in snapshot.drops
-            if drop.version > versions[name]
+            for drop in snapshot.drops_since(versions[name])
         )
         return min(new, default=FOREVER)
 

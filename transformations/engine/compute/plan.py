@@ -81,8 +81,8 @@ class _Plan:
     @property
     def events_to_read(self) -> int:
         """Estimated input: events in the needed days."""
-        parts = self.snapshots[self.resolved.contract.name].parts
-        return int(sum(part.rows * part.share(self.sweep.days) for part in parts))
+        files = self.snapshots[self.resolved.contract.name].stored
+        return int(sum(file.rows * file.share(self.sweep.days) for file in files))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +154,7 @@ def plan_build(
     """
     snapshot = snapshots[resolved.contract.name]
     end = complete_through(resolved, snapshot, now)
-    if end is None or not snapshot.parts:
+    if end is None or not snapshot.stored:
         return None
     if asked.last is not None and asked.last > end + _DAY:
         raise UsageError(
@@ -189,7 +189,7 @@ def _plan_full(
     resolved: Resolved, snapshots: Mapping[str, RawSnapshot], built: Built | None, end: date, asked: AskedDays
 ) -> FirstLoad | Rebuild | None:
     line = timeline(resolved, snapshots)
-    begin = day_of_number(min(part.first_day for part in snapshots[resolved.contract.name].parts) + 1)
+    begin = day_of_number(min(file.first_day for file in snapshots[resolved.contract.name].stored) + 1)
     start, until = max(asked.first or begin, begin), asked.last or end + _DAY
     if start > until:
         return None

@@ -254,7 +254,7 @@ def marks(
     """
     name = resolved.contract.name
     touched = []
-    if any(drop.supersedes for drop in now[name].drops if drop.version > before[name].version):
+    if any(drop.supersedes for drop in now[name].drops_since(before[name].version)):
         came = _raw_rows(spark, resolved.contract, now[name].files_since(before[name].version))
         if came is not None:
             identities = came.select(*_identity(resolved.contract))

@@ -58,11 +58,20 @@ def files_to_merge(rows_of: Mapping[File, int], *, only_many: bool) -> list[File
 
     rows_of: the rows of each file. only_many: none either as long as there are few of them.
     """
-    small = [file for file, rows in rows_of.items() if 2 * rows < ROWS_A_FILE]
+    small = [file for file, rows in rows_of.items() if _is_small(rows)]
     if only_many:
         small = _smallest(small, rows_of) if len(small) >= MANY else []
     needed = -(-sum(rows_of[file] for file in small) // ROWS_A_FILE)
     return small if len(small) > needed else []
+
+
+def has_many_small(rows: Iterable[int]) -> bool:
+    """Whether so many of the files with these rows are small that they are merged without being asked."""
+    return sum(map(_is_small, rows)) >= MANY
+
+
+def _is_small(rows: int) -> bool:
+    return 2 * rows < ROWS_A_FILE
 
 
 def _smallest(small: Sequence[File], rows_of: Mapping[File, int]) -> list[File]:

@@ -19,7 +19,13 @@ from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import faults_in_words, verify_files
 from transformations.engine.base.errors import ConflictError
 from transformations.engine.base.settings import Settings
-from transformations.engine.merging.merged_files import Merged, files_to_merge, merged_tables, refuse_other_content
+from transformations.engine.merging.merged_files import (
+    Merged,
+    files_to_merge,
+    has_many_small,
+    merged_tables,
+    refuse_other_content,
+)
 from transformations.engine.merging.replacing import replace_files
 from transformations.engine.raw.drops import RawFile, RawSnapshot
 from transformations.engine.raw.files import BUSINESS_DAY, DROP, MERGED_FOLDER, RAW_TIMESTAMP, write_file
@@ -44,6 +50,8 @@ def compact_source(
         return None
     began = perf_counter()
     snapshot = opened.snapshot
+    if only_many and not has_many_small(file.rows for file in snapshot.stored):  # so nobody reads of earlier merges
+        return None
     units = _units_of(snapshot)
     rows_of = {unit: sum(file.rows for file in unit) for unit in units}
     chosen = files_to_merge(rows_of, only_many=only_many)

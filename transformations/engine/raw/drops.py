@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
+from itertools import takewhile
 from operator import attrgetter
 from pathlib import Path
 
 from transformations.engine.base.errors import DataError
+from transformations.engine.raw.deferred import joined
+from transformations.engine.raw.files import MERGED_FOLDER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,11 @@ class RawFile:
         held = sum(len(range(max(own.start, each.start), min(own.stop, each.stop))) for each in days)
         return held / len(own)
 
+    @property
+    def is_merged(self) -> bool:
+        """Whether it holds the rows of files that came with drops, and came with none itself."""
+        return Path(self.path).parent.name.startswith(MERGED_FOLDER)
+
 
 @dataclass(frozen=True, kw_only=True)
 class MergedParts:
@@ -96,15 +104,16 @@ class MergedParts:
 class RawSnapshot:
     """The raw table of a source after one of its drops, whose version it has.
 
-    parts: the files of all drops, as they were written; merged: files that are read in place of some of these.
+    parts: the files of all drops, as they were written; merged: files that are read in place of some of these. Of a
+    table that was opened, older drops, parts and merges are read from its log when somebody goes through them.
     """
 
     source: str
     version: int
-    parts: tuple[RawFile, ...]
-    drops: tuple[Drop, ...]
+    parts: Sequence[RawFile]
+    drops: Sequence[Drop]
     complete_through: date | None
-    merged: tuple[MergedParts, ...] = ()
+    merged: Sequence[MergedParts] = ()
 
     @cached_property
     def stored(self) -> tuple[RawFile, ...]:
@@ -127,10 +136,15 @@ class RawSnapshot:
         """Whether any drop repeats an identity, so that readers must look for the newest row of each."""
         return any(drop.supersedes for drop in self.drops)
 
+    @cached_property
+    def declared_through(self) -> date | None:
+        """The day through which a command last declared the source complete."""
+        return next((drop.complete_through for drop in reversed(self.drops) if drop.is_declared), None)
+
     @property
     def rows(self) -> int:
         """The rows in all files, superseded ones included."""
-        return sum(part.rows for part in self.parts)
+        return sum(file.rows for file in self.stored)
 
     def at(self, version: int) -> RawSnapshot:
         """The table as an earlier version had it; DataError for a later one."""
@@ -152,21 +166,25 @@ class RawSnapshot:
 
     def with_drop(self, drop: Drop, parts: Sequence[RawFile]) -> RawSnapshot:
         """The snapshot after this drop is published with these files."""
-        ordered = _by_path(parts)
-        is_last = not self.parts or not ordered or self.parts[-1].path < ordered[0].path
         after = RawSnapshot(
             source=self.source,
             version=drop.version,
-            parts=(*self.parts, *ordered) if is_last else _by_path((*self.parts, *ordered)),
-            drops=(*self.drops, drop),
+            parts=joined(self.parts, _by_path(parts)),
+            drops=joined(self.drops, [drop]),
             complete_through=drop.complete_through,
             merged=self.merged,
         )
         # What follows from all drops follows from those before and this one: years of them are not gone through again.
-        vars(after).update(
-            stored=_by_path((*self.stored, *ordered)), supersedes=self.supersedes or bool(drop.supersedes)
+        return after.knowing(
+            stored=_by_path((*self.stored, *parts)),
+            supersedes=self.supersedes or bool(drop.supersedes),
+            declared_through=drop.complete_through if drop.is_declared else self.declared_through,
         )
-        return after
+
+    def knowing(self, **facts: object) -> RawSnapshot:
+        """The same, with what would have to be found by going through all drops and files, by its name."""
+        vars(self).update(facts)
+        return self
 
     def parts_of(self, days: Sequence[range]) -> tuple[RawFile, ...]:
         """The files to read for rows of these business days."""
@@ -174,8 +192,20 @@ class RawSnapshot:
 
     def parts_since(self, version: int) -> tuple[RawFile, ...]:
         """The files that came with drops after that version, as they came."""
-        newer = {drop.number for drop in self.drops if drop.version > version}
+        newer = {drop.number: drop.rows for drop in self.drops_since(version)}
+        found = tuple(file for file in self.stored if file.drop in newer and not file.is_merged)
+        if sum(file.rows for file in found) == sum(newer.values()):  # else some were merged already
+            return found
         return tuple(part for part in self.parts if part.drop in newer)
+
+    def drops_since(self, version: int) -> tuple[Drop, ...]:
+        """The drops after that version, oldest first."""
+        newer: list[Drop] = []
+        for drop in takewhile(lambda drop: drop.version > version, reversed(self.drops)):
+            newer.append(drop)
+            if drop.version == version + 1:  # no other one is in between, so nobody reads an older one to see that
+                break
+        return tuple(reversed(newer))
 
     def there_of(self, paths: Sequence[str]) -> tuple[str, ...]:
         """These files of drops, or the files to read in their place where originals were given up."""

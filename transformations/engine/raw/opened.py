@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -24,6 +27,7 @@ from transformations.engine.raw.contract_terms import (
     terms_of,
     with_returned_columns,
 )
+from transformations.engine.raw.deferred import Deferred
 from transformations.engine.raw.drops import Drop, MergedParts, RawFile, RawSnapshot
 from transformations.engine.raw.files import BUSINESS_DAY, DROP, source_schema
 
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 RECORD = "features.drop"
+SO_FAR = "so_far"
+"""What a drop's record says of all drops up to it, beside itself, so that nobody goes through them for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,38 +138,80 @@ def _nothing_collected() -> Iterator[None]:
         gc.enable()
 
 
-@_nothing_collected()
 def open_raw_table(folder: Path, source: str, version: int | None = None) -> OpenedTable:
     """The newest version, or a given existing one. DataError for damaged files, or a table that is not ours."""
     delta = storage.open_table(folder, version)
     stamp = storage.commit_stamp(delta)
     storage.check_files(delta, folder)
-    found = storage.commits(delta, RECORD, MERGED)
-    commits = [commit for commit in found if commit.key == RECORD]
-    if not commits:
+    recent = storage.newest_commits(folder, RECORD, delta.version())
+    if not recent:
         raise DataError(f"{folder} is a Delta table without a drop of ours. Give the raw zone its own folder.")
-    drops = tuple(drop_of(commit) for commit in commits)
-    merged = _merged_parts(delta, folder, [commit.record for commit in found if commit.key == MERGED])
-    parts = [*_parts_of(delta, folder, but={file.path for each in merged for file in each.files})]
-    parts += [part for each in merged.values() for part in each]
+    drops = tuple(drop_of(commit) for commit in recent)
+    stored = tuple(sorted(_files_of(delta, folder), key=attrgetter("path")))
+    log = _Log(folder, delta.version(), drops[0].version, stored)
     snapshot = RawSnapshot(
         source=source,
         version=drops[-1].version,
-        parts=tuple(sorted(parts, key=lambda part: part.path)),
-        drops=drops,
+        parts=Deferred(lambda: log.parts, by=attrgetter("path")),
+        drops=Deferred(lambda: log.older_drops, drops),
         complete_through=drops[-1].complete_through,
-        merged=tuple(merged),
-    )
-    return OpenedTable(
-        folder=folder, delta=delta, snapshot=snapshot, placed_by=commits[-1].record["contract"], stamp=stamp
-    )
+        merged=Deferred(lambda: tuple(log.merged)),
+    ).knowing(stored=stored)
+    newest = recent[-1].record
+    if SO_FAR in newest:  # else it is an old one
+        through = newest[SO_FAR]["declared_through"]
+        snapshot.knowing(
+            supersedes=newest[SO_FAR]["supersedes"],
+            declared_through=None if through is None else date.fromisoformat(through),
+        )
+    return OpenedTable(folder=folder, delta=delta, snapshot=snapshot, placed_by=newest["contract"], stamp=stamp)
 
 
-def record_of(drop: Drop, contract: Contract) -> dict[str, Any]:
-    """The record of a drop in its commit, as JSON."""
+class _Log:
+    """What a table's log says of its older drops and of its merges, read when somebody asks for it.
+
+    first: the version of the oldest drop that is known already; stored: the files of the table's version.
+    """
+
+    def __init__(self, folder: Path, version: int, first: int, stored: Sequence[RawFile]) -> None:
+        self._folder, self._version, self._first, self._stored = folder, version, first, stored
+
+    @cached_property
+    @_nothing_collected()
+    def older_drops(self) -> Sequence[Drop]:
+        """The drops before the first one that is known already."""
+        drops = (commit for commit in self._commits if commit.key == RECORD and commit.version < self._first)
+        return [drop_of(commit) for commit in drops]
+
+    @cached_property
+    def parts(self) -> Sequence[RawFile]:
+        """The files that came with drops, those that were merged since included."""
+        merged = {file.path for each in self.merged for file in each.files}
+        parts = [file for file in self._stored if file.path not in merged]
+        return [*parts, *(part for parts in self.merged.values() for part in parts)]
+
+    @cached_property
+    @_nothing_collected()
+    def merged(self) -> Mapping[MergedParts, tuple[RawFile, ...]]:
+        """The merged files, with the files of drops that they hold the rows of."""
+        records = [commit.record for commit in self._commits if commit.key == MERGED]
+        return _merged_parts(self._folder, {file.path for file in self._stored}, records)
+
+    @cached_property
+    def _commits(self) -> Sequence[storage.Commit]:
+        return storage.commits_of(self._folder, self._version, RECORD, MERGED)
+
+
+def record_of(drop: Drop, contract: Contract, before: RawSnapshot | None) -> dict[str, Any]:
+    """The record of a drop in its commit, as JSON; before: the table as the drop finds it."""
     facts = {name: value for name, value in vars(drop).items() if name != "version"}
     said = {name: value.isoformat() if isinstance(value, date) else value for name, value in facts.items()}
-    return said | {"contract": _placement_of(contract)}
+    declared = drop.complete_through if drop.is_declared else before.declared_through if before else None
+    so_far = {
+        "supersedes": bool(drop.supersedes) or (before is not None and before.supersedes),
+        "declared_through": None if declared is None else declared.isoformat(),
+    }
+    return said | {"contract": _placement_of(contract), SO_FAR: so_far}
 
 
 def _placement_of(contract: Contract) -> dict[str, Any]:
@@ -173,22 +221,21 @@ def _placement_of(contract: Contract) -> dict[str, Any]:
 
 def drop_of(commit: storage.Commit) -> Drop:
     """The drop that a commit of the raw table records."""
-    facts = {name: value for name, value in commit.record.items() if name != "contract"}
+    facts = {name: value for name, value in commit.record.items() if name not in ("contract", SO_FAR)}
     for name, kind in (("ingested_at", datetime), ("valid_from", datetime), ("complete_through", date)):
         facts[name] = kind.fromisoformat(facts[name]) if facts[name] else None
     return Drop(version=commit.version, **facts)
 
 
 def _merged_parts(
-    delta: DeltaTable, folder: Path, records: Sequence[Mapping[str, Any]]
+    folder: Path, live: Set[str], records: Sequence[Mapping[str, Any]]
 ) -> dict[MergedParts, tuple[RawFile, ...]]:
-    """The merged files of an open table's version, with the files of the drops that they hold the rows of. records: of
-    all merges.
+    """The merged files of a version, with the files of the drops that they hold the rows of. live: the version's files;
+    records: of all merges.
     """
-    live = set(storage.file_paths(delta))
     found = {}
     for record in records:
-        if record["files"] and record["files"][0][0] in live:  # else merged again since, or the whole is
+        if record["files"] and f"{folder}/{record['files'][0][0]}" in live:  # else merged again since, or the whole is
             parts = tuple(_file_of(folder, facts) for facts in record["parts"])
             files = tuple(_file_of(folder, facts) for facts in record["files"])
             last = max(part.drop for part in parts)
@@ -206,17 +253,13 @@ def _file_of(folder: Path, facts: Sequence[Any]) -> RawFile:
     return RawFile(path=f"{folder}/{path}", drop=drop, rows=rows, first_day=first_day, last_day=last_day)
 
 
-def _parts_of(delta: DeltaTable, folder: Path, but: Set[str]) -> Iterator[RawFile]:
-    """The files of an open table's version that came with a drop: all but the merged ones."""
-    actions = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
-    parts = (
-        RawFile(
-            path=f"{folder}/{action['path']}",
-            drop=action[f"min.{DROP}"],
+def _files_of(delta: DeltaTable, folder: Path) -> Iterator[RawFile]:
+    """The files of an open table's version. Of a merged one, the drop is the newest that it has rows of."""
+    for action in pa.table(delta.get_add_actions(flatten=True)).to_pylist():
+        yield RawFile(
+            path=f"{folder}/{unquote(action['path'])}",
+            drop=action[f"max.{DROP}"],
             rows=action["num_records"],
             first_day=action[f"min.{BUSINESS_DAY}"],
             last_day=action[f"max.{BUSINESS_DAY}"],
         )
-        for action in actions
-    )
-    return (part for part in parts if part.path not in but)

@@ -238,7 +238,7 @@ class RawTable:
         stored = before.snapshot if before else None
         history = DayHistory(
             previous=self._remaining_completeness(session, stored, changes) if stored else None,
-            declared=_last_declared(stored.drops if stored else ()),
+            declared=stored.declared_through if stored else None,
             days_within=lambda days: _days_with_rows(session, stored, days),
         )
         return replace(draft, complete_through=derived_through(self.contract, days, history, draft.ingested_at))
@@ -286,7 +286,7 @@ class RawTable:
                 raw_schema(self.contract),
                 written.files,
                 record_key=RECORD,
-                record=record_of(drop, self.contract),
+                record=record_of(drop, self.contract, before.snapshot if before else None),
                 sequence=drop.number,
                 beside=[f"{drop.quality}/{name}" for name in findings.files],
                 onto=before.delta if before else None,
@@ -381,11 +381,6 @@ def _draft_drop(
 
 def _has_content(before: RawSnapshot, content_hash: str) -> bool:
     return any(drop.content_hash == content_hash for drop in before.drops)
-
-
-def _last_declared(drops: Sequence[Drop]) -> date | None:
-    """The day through which a command last declared the source complete."""
-    return next((drop.complete_through for drop in reversed(drops) if drop.is_declared), None)
 
 
 def _days_with_rows(session: DuckDBPyConnection, before: RawSnapshot | None, days: range) -> set[int]:

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from tests.transformations.engine.raw.raw_tables import contract, events, origin
 from transformations.engine.base import checksums, commit_log
-from transformations.engine.base.commit_log import COMMITS_A_SUMMARY, logged_commits, newest_record, sum_up
+from transformations.engine.base.commit_log import (
+    COMMITS_A_SUMMARY,
+    logged_commits,
+    newest_record,
+    newest_records,
+    sum_up,
+)
 from transformations.engine.base.errors import DamagedError
 from transformations.engine.base.logs import summary
 from transformations.engine.base.logs.summary import FILE as SUMMARY
@@ -101,6 +107,19 @@ def test_a_record_that_only_an_early_commit_has_is_the_newest_of_its_kind(tmp_pa
     forget()
     with pytest.raises(DamagedError, match="it is missing"):
         newest_record(tmp_path, "features.merged", 4)
+
+
+def test_a_long_record_is_not_in_the_head_of_the_summary_and_is_found_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_log(tmp_path, 8)
+    monkeypatch.setattr(summary, "LONGEST_IN_HEAD", 20)
+    sum_up(tmp_path)
+    write_log(tmp_path, 10, first=8)
+    assert len((tmp_path / SUMMARY).read_text().splitlines()[1]) < 250
+    plain = [commit.record(RECORD) for commit in logged_commits(tmp_path, from_summary=False)]
+    assert newest_records(tmp_path, RECORD, 9) == dict(enumerate(plain[7:], 7))
+    assert newest_record(tmp_path, RECORD, 7) == plain[7]
 
 
 def test_commits_that_were_lost_behind_the_newest_are_missed(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 
 FILE = "log-summary.json"
 """The file beside a table that sums up its first commits."""
+LONGEST_IN_HEAD = 16_384
+"""In characters. The record of a merge names each file whose rows it took, and whoever opens a table reads the head."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class LoggedCommit:
 @dataclass(frozen=True)
 class Head:
     """commits: how many are summed up; last: the checksum of the last one. newest: by key, the newest record of ours
-    among them; versions: by key, whose it is.
+    among them, unless that is longer than `LONGEST_IN_HEAD`; versions: by key, whose it is.
     """
 
     commits: int
@@ -47,7 +49,8 @@ class Head:
 
 def summary_of(commits: Sequence[LoggedCommit], last: str) -> str:
     """The text of a summary. last: the checksum of the last of these commits."""
-    newest = {key: record for commit in commits for key, record in commit.records.items()}
+    every = {key: record for commit in commits for key, record in commit.records.items()}
+    newest = {key: record for key, record in every.items() if len(json.dumps(record)) <= LONGEST_IN_HEAD}
     versions = {key: version for version, commit in enumerate(commits) for key in commit.records}
     head = json.dumps(asdict(Head(len(commits), last, newest, versions)), ensure_ascii=False)
     body = json.dumps(differences(commits), ensure_ascii=False)
