@@ -151,6 +151,13 @@ class Timeline:
         ]
 
 
+def comes_in_order(resolved: Resolved, snapshots: Mapping[str, RawSnapshot]) -> bool:
+    """Whether no drop of a view's one source can be late, as the newest one says of all: its timeline has none then."""
+    if resolved.lookups or resolved.contract.event_time is None:
+        return False
+    return snapshots[resolved.contract.name].comes_in_order
+
+
 def timeline(resolved: Resolved, snapshots: Mapping[str, RawSnapshot]) -> Timeline:
     """The drops of the view's sources as these snapshots have them."""
     drops = sorted(

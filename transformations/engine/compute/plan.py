@@ -14,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import ClassVar, TypeAlias
 
 from transformations.engine.base.business_days import day_number, day_of_instant, day_of_number
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.moments import MICROSECOND
-from transformations.engine.compute.knowledge import Timeline, timeline
+from transformations.engine.compute.knowledge import FOREVER, Timeline, comes_in_order, timeline
 from transformations.engine.compute.replay import Replay
 from transformations.engine.compute.sweep import SweepPlan
 from transformations.engine.raw.zone import RawSnapshot
@@ -58,10 +59,14 @@ class _Plan:
     kind: ClassVar[str]
     resolved: Resolved
     snapshots: Mapping[str, RawSnapshot]
-    line: Timeline
     replays: tuple[Replay, ...]
     first_as_of: date
     complete_through: date
+
+    @cached_property
+    def line(self) -> Timeline:
+        """The drops of the sources as they became known: it reads all of them, so only where one may be late."""
+        return timeline(self.resolved, self.snapshots)
 
     @property
     def sweep(self) -> SweepPlan:
@@ -204,7 +209,6 @@ def _plan_full(
         return FirstLoad(
             resolved=resolved,
             snapshots=snapshots,
-            line=line,
             replays=replays,
             first_as_of=start,
             complete_through=until - _DAY,
@@ -212,7 +216,6 @@ def _plan_full(
     return Rebuild(
         resolved=resolved,
         snapshots=snapshots,
-        line=line,
         replays=replays,
         first_as_of=start,
         complete_through=until - _DAY,
@@ -241,7 +244,6 @@ def _plan_backfill(
     return Backfill(
         resolved=resolved,
         snapshots=snapshots,
-        line=line,
         replays=(*replays, Replay(again, None)),
         first_as_of=min(start, run.first_as_of),
         complete_through=run.complete_through,
@@ -258,8 +260,10 @@ def _plan_incremental(
     is_known = {name: each.version for name, each in snapshots.items()} == dict(run.sources)
     if is_known and (advanced == run.complete_through or not has_times):
         return None
-    line = timeline(resolved, snapshots)
-    first_day, new_from = day_number(run.complete_through) + 2, line.first_unknown_to(run.sources, snapshots)
+    is_on_time = comes_in_order(resolved, snapshots)
+    line = None if is_on_time else timeline(resolved, snapshots)
+    new_from = FOREVER if line is None else line.first_unknown_to(run.sources, snapshots)
+    first_day = day_number(run.complete_through) + 2
     plan = SweepPlan(
         resolved=resolved,
         first_day=first_day,
@@ -268,14 +272,15 @@ def _plan_incremental(
         carried_day=first_day - 1 if run.carry is not None and built.has_carry else None,
     )
     before = None
-    if is_late := line.replays(first_day, new_from):
+    if line is None or not line.replays(first_day, new_from):
+        line = None
+    else:
         versions = line.versions_before(line.first_stage(first_day, new_from), snapshots)
         before = {name: snapshots[name].at(version) for name, version in versions.items()}
     return Incremental(
         resolved=resolved,
         snapshots=snapshots,
-        line=line,
-        replays=(Replay(plan, line if is_late else None, new_from),),
+        replays=(Replay(plan, line, new_from),),
         first_as_of=run.first_as_of,
         complete_through=advanced,
         previous=previous,

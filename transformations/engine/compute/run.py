@@ -172,7 +172,7 @@ def _few_files(plan: BuildPlan, carry: Path | None, narrowing: Narrowing | None)
     return few_files(
         plan.resolved,
         plan.snapshots,
-        plan.line,
+        lambda: plan.line,
         days=_replays_of(plan, carry)[-1].plan.days,
         carry=carry,
         stored=_stored_files(plan),

@@ -5,7 +5,7 @@ Everything here is lazy; nothing is collected.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -74,7 +74,7 @@ def event_files(
 def few_files(
     resolved: Resolved,
     snapshots: Mapping[str, RawSnapshot],
-    line: Timeline,
+    line: Callable[[], Timeline],
     *,
     days: Sequence[range],
     carry: Path | None,
@@ -84,15 +84,16 @@ def few_files(
 ) -> Files:
     """For few rows: the events, the carried-over state and the table's rows, which each task reads in full.
 
-    is_replayed: with all versions of the events. narrowing: to the entities and days that the run needs.
+    line: asked where it is needed. is_replayed: with all versions of the events. narrowing: to the entities and days
+    that the run needs.
     """
     snapshot = snapshots[resolved.contract.name]
     events: FileReading | HistoryReading | LookupReading
     if resolved.lookups:
         all_days = [range(FIRST_DAY, -FIRST_DAY)]
-        events = _lookup_reading(resolved, snapshots, line, days if narrowing is None else all_days)
+        events = _lookup_reading(resolved, snapshots, line(), days if narrowing is None else all_days)
     elif snapshot.supersedes or is_replayed:
-        events = _history_reading(resolved, snapshot, line, days if narrowing is None else None)
+        events = _history_reading(resolved, snapshot, line(), days if narrowing is None else None)
     else:
         events = _current_reading(resolved, snapshot, days, with_drops=False)
     schema = table_schema(resolved)

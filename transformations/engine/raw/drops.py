@@ -10,6 +10,7 @@ from itertools import takewhile
 from operator import attrgetter
 from pathlib import Path
 
+from transformations.engine.base.business_days import day_number
 from transformations.engine.base.errors import DataError
 from transformations.engine.raw.deferred import joined
 from transformations.engine.raw.files import MERGED_FOLDER
@@ -60,6 +61,18 @@ class Drop:
     quality: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     watermark: str | None = None
+
+    def follows(self, through: date | None, first_day: int | None) -> bool:
+        """Whether it brings new rows alone, of days that were not complete before it, and takes no completeness back.
+
+        through: the day through which the source was complete; first_day: the first business day of its rows, if any.
+        """
+        if self.supersedes or self.retracts or self.valid_from is not None:
+            return False
+        if through is None:
+            return True
+        is_later = first_day is None or first_day > day_number(through)
+        return is_later and self.complete_through is not None and self.complete_through >= through
 
     @property
     def content_hashes(self) -> set[str]:
@@ -137,6 +150,17 @@ class RawSnapshot:
         return any(drop.supersedes for drop in self.drops)
 
     @cached_property
+    def comes_in_order(self) -> bool:
+        """Whether each drop brought new rows alone, of days that were not complete before it, and took none back."""
+        first_days: dict[int, int] = {}
+        for part in self.parts:
+            first_days[part.drop] = min(part.first_day, first_days.get(part.drop, part.first_day))
+        through = [None, *(drop.complete_through for drop in self.drops)]
+        return all(
+            drop.follows(before, first_days.get(drop.number)) for before, drop in zip(through, self.drops, strict=False)
+        )
+
+    @cached_property
     def declared_through(self) -> date | None:
         """The day through which a command last declared the source complete."""
         return next((drop.complete_through for drop in reversed(self.drops) if drop.is_declared), None)
@@ -178,6 +202,7 @@ class RawSnapshot:
         return after.knowing(
             stored=_by_path((*self.stored, *parts)),
             supersedes=self.supersedes or bool(drop.supersedes),
+            comes_in_order=self.comes_in_order and drop.follows(self.complete_through, first_day_of(parts)),
             declared_through=drop.complete_through if drop.is_declared else self.declared_through,
         )
 
@@ -219,6 +244,11 @@ class RawSnapshot:
     def files_since(self, version: int) -> tuple[str, ...]:
         """The absolute paths of the files that came with drops after that version."""
         return tuple(part.path for part in self.parts_since(version))
+
+
+def first_day_of(files: Iterable[RawFile]) -> int | None:
+    """The first business day of these files' rows; None without any."""
+    return min((file.first_day for file in files), default=None)
 
 
 def _by_path(files: Iterable[RawFile]) -> tuple[RawFile, ...]:

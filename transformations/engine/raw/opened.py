@@ -105,22 +105,27 @@ class OpenedTable:
         self.delta.update_incremental()
         if self.delta.version() != drop.version:
             return None
-        parts = [
-            RawFile(
-                path=str(self.folder / file.path),
-                drop=drop.number,
-                rows=file.rows,
-                first_day=int(file.bounds[BUSINESS_DAY][0]),
-                last_day=int(file.bounds[BUSINESS_DAY][1]),
-            )
-            for file in files
-        ]
+        parts = parts_of(drop, files, self.folder)
         return replace(
             self,
             snapshot=self.snapshot.with_drop(drop, parts),
             placed_by=_placement_of(contract),
             stamp=storage.commit_stamp(self.delta),
         )
+
+
+def parts_of(drop: Drop, files: Sequence[storage.NewFile], folder: Path) -> list[RawFile]:
+    """The files that a drop brings to the table in a folder."""
+    return [
+        RawFile(
+            path=str(folder / file.path),
+            drop=drop.number,
+            rows=file.rows,
+            first_day=int(file.bounds[BUSINESS_DAY][0]),
+            last_day=int(file.bounds[BUSINESS_DAY][1]),
+        )
+        for file in files
+    ]
 
 
 @contextmanager
@@ -162,6 +167,7 @@ def open_raw_table(folder: Path, source: str, version: int | None = None) -> Ope
         through = newest[SO_FAR]["declared_through"]
         snapshot.knowing(
             supersedes=newest[SO_FAR]["supersedes"],
+            comes_in_order=newest[SO_FAR]["comes_in_order"],
             declared_through=None if through is None else date.fromisoformat(through),
         )
     return OpenedTable(folder=folder, delta=delta, snapshot=snapshot, placed_by=newest["contract"], stamp=stamp)
@@ -202,13 +208,17 @@ class _Log:
         return storage.commits_of(self._folder, self._version, RECORD, MERGED)
 
 
-def record_of(drop: Drop, contract: Contract, before: RawSnapshot | None) -> dict[str, Any]:
-    """The record of a drop in its commit, as JSON; before: the table as the drop finds it."""
+def record_of(
+    drop: Drop, contract: Contract, before: RawSnapshot | None, first_day: int | None = None
+) -> dict[str, Any]:
+    """The record of a drop in its commit, as JSON. before: the table as the drop finds it; first_day: of its rows."""
     facts = {name: value for name, value in vars(drop).items() if name != "version"}
     said = {name: value.isoformat() if isinstance(value, date) else value for name, value in facts.items()}
     declared = drop.complete_through if drop.is_declared else before.declared_through if before else None
     so_far = {
         "supersedes": bool(drop.supersedes) or (before is not None and before.supersedes),
+        "comes_in_order": (before is None or before.comes_in_order)
+        and drop.follows(before.complete_through if before else None, first_day),
         "declared_through": None if declared is None else declared.isoformat(),
     }
     return said | {"contract": _placement_of(contract), SO_FAR: so_far}

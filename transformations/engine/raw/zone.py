@@ -23,7 +23,7 @@ from transformations.engine.base.moments import as_utc
 from transformations.engine.raw import raw_sql
 from transformations.engine.raw.completeness import DayHistory, declared_through, derived_through, remaining_through
 from transformations.engine.raw.contract_terms import TermChange
-from transformations.engine.raw.drops import Drop, Origin, RawFile, RawSnapshot
+from transformations.engine.raw.drops import Drop, Origin, RawFile, RawSnapshot, first_day_of
 from transformations.engine.raw.files import (
     BUSINESS_DAY,
     MERGED_FOLDER,
@@ -38,7 +38,7 @@ from transformations.engine.raw.files import (
     write_files,
     write_findings,
 )
-from transformations.engine.raw.opened import RECORD, OpenedTable, open_raw_table, record_of
+from transformations.engine.raw.opened import RECORD, OpenedTable, open_raw_table, parts_of, record_of
 from transformations.engine.raw.originals import refuse_given_up
 from transformations.engine.raw.superseding import refuse_reverting, refuse_superseding
 from transformations.engine.raw.validity import valid_from
@@ -278,6 +278,7 @@ class RawTable:
             quarantined=findings.quarantined,
             quality=write_findings(findings, written, self.folder, drop.number),
         )
+        stored = before.snapshot if before else None
         if before and (missing := before.columns_missing(self.contract)):
             storage.add_columns(before.delta, missing)
         try:
@@ -286,7 +287,7 @@ class RawTable:
                 raw_schema(self.contract),
                 written.files,
                 record_key=RECORD,
-                record=record_of(drop, self.contract, before.snapshot if before else None),
+                record=record_of(drop, self.contract, stored, first_day_of(parts_of(drop, written.files, self.folder))),
                 sequence=drop.number,
                 beside=[f"{drop.quality}/{name}" for name in findings.files],
                 onto=before.delta if before else None,

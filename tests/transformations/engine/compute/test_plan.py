@@ -1,14 +1,18 @@
 """What a build has to do follows from the last run, the source versions and the clock, and from nothing else."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.worlds.literal_table import RUN
 from tests.worlds.sales import resolved
 from transformations.engine.base.business_days import day_number
 from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.compute.knowledge import Timeline, timeline
 from transformations.engine.compute.plan import (
     AskedDays,
     Backfill,
@@ -21,6 +25,7 @@ from transformations.engine.compute.plan import (
 )
 from transformations.engine.raw.drops import Drop, RawFile, RawSnapshot
 from transformations.engine.tables.offline_tables import TableVersion
+from transformations.engine.vocabulary.resolution import Resolved
 
 NOW = datetime(2017, 3, 20, 12, tzinfo=UTC)
 VIEW = resolved()
@@ -125,6 +130,42 @@ def test_the_plan_follows_from_table_sources_and_days_asked_for(
     days = [None if day is None else day - day_number(march(1)) + 1 for day in (sweep.first_day, sweep.last_day)]
     carried = None if sweep.carried_day is None else sweep.carried_day - day_number(march(1)) + 1
     assert (type(plan), tuple(days), carried, plan.is_replayed) == (kind, as_of_days, carried_day, replayed)
+
+
+@given(st.lists(st.tuples(*[st.integers(1, 12)] * 3), min_size=1, max_size=6), st.sets(st.integers(1, 6)))
+def test_where_drops_come_in_order_none_is_late(days: list[tuple[int, int, int]], superseding: set[int]) -> None:
+    found = sales(*((min(first, last), max(first, last), through) for first, last, through in days))["sales"]
+    drops = [replace(drop, supersedes=int(drop.number in superseding)) for drop in found.drops]
+    snapshot = replace(found, drops=drops)
+    if snapshot.comes_in_order:
+        assert timeline(VIEW, {"sales": snapshot}).late == frozenset()
+    assert snapshot.comes_in_order == all(
+        snapshot.at(drop.version).comes_in_order and not drop.supersedes for drop in drops
+    )
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "is_in_order"),
+    [
+        (A_DAY_MORE, True),
+        (sales((1, 8, 8), (9, 10, 9)), True),  # a day that may still be filling
+        (LATE, False),
+        (sales((1, 8, 8), (9, 9, 7)), False),  # takes a day back
+    ],
+)
+def test_a_daily_plan_reads_of_no_earlier_drop_where_all_came_in_order(
+    snapshots: dict[str, RawSnapshot], is_in_order: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Resolved] = []
+
+    def noting(view: Resolved, snapshots: Mapping[str, RawSnapshot]) -> Timeline:
+        found.append(view)
+        return timeline(view, snapshots)
+
+    monkeypatch.setattr("transformations.engine.compute.plan.timeline", noting)
+    plan = plan_build(VIEW, snapshots, built(8, 0), NOW)
+    assert isinstance(plan, Incremental)
+    assert (snapshots["sales"].comes_in_order, found == []) == (is_in_order, is_in_order)
 
 
 def test_an_incremental_plan_knows_its_sources_before_the_late_drop() -> None:

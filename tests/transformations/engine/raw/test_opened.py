@@ -97,6 +97,7 @@ def test_a_daily_drop_reads_nothing_of_the_drops_before_it(tmp_path, readings, d
     newest = date(2020, 1, days + 2)
     assert (found.drops[-1].number, found.rows, len(found.stored)) == (days + 1, days + 1, 2)
     assert (found.complete_through, found.supersedes, found.declared_through) == (newest, False, newest)
+    assert found.comes_in_order
     assert [drop.number for drop in found.drops_since(days - 1)] == [days + 1]
     assert [part.drop for part in found.parts_since(days - 1)] == [days + 1]
     assert compact_source(table, Settings(data=tmp_path), only_many=True) is None
@@ -135,5 +136,6 @@ def test_what_a_record_says_of_all_drops_so_far_is_what_they_say(tmp_path, readi
     assert (found.supersedes, found.declared_through) == (True, date(2020, 1, 5))
     assert readings == []
     drops = tuple(found.drops)
-    plain = RawSnapshot(source="", version=7, parts=(), drops=drops, complete_through=None)
+    plain = RawSnapshot(source="", version=7, parts=tuple(found.parts), drops=drops, complete_through=None)
     assert (plain.supersedes, plain.declared_through, len(drops)) == (True, date(2020, 1, 5), 8)
+    assert (plain.comes_in_order, found.comes_in_order) == (False, False)
