@@ -16,8 +16,9 @@ from transformations.engine.base import storage
 from transformations.engine.base.commit_log import entry_of
 from transformations.engine.base.errors import ConflictError, DamagedError, DataError
 from transformations.engine.base.storage import NewFile
+from transformations.engine.merging.replacing import replace_files
 from transformations.engine.tables import offline_tables
-from transformations.engine.tables.offline_tables import OfflineTable, Run, time_bounds
+from transformations.engine.tables.offline_tables import RECORD, OfflineTable, Run, time_bounds
 
 SCHEMA = pa.schema([("user_id", pa.int64()), ("event_timestamp", pa.timestamp("us", tz="UTC"))])
 
@@ -183,3 +184,21 @@ def test_a_version_tells_its_bytes_and_its_newest_event(table: OfflineTable) -> 
         sum(file.size for file in files),
         datetime(2020, 1, 1, tzinfo=UTC),
     )
+
+
+@pytest.mark.parametrize("is_merge", [False, True])
+def test_who_publishes_onto_an_open_table_loses_to_whoever_was_first(
+    table: OfflineTable, monkeypatch: pytest.MonkeyPatch, is_merge: bool
+) -> None:
+    table.publish([written(table, "run=a/1.parquet", 1)], SCHEMA, RUN, after=None, replace_all=False)
+    assert users(table) == [1]
+    if is_merge:
+        replace_files(table.path, ["run=a/1.parquet"], [written(table, "compacted=b/1.parquet", 1)], {}, refuses=RECORD)
+    else:
+        other = OfflineTable(table.path)
+        other.publish([written(table, "run=b/1.parquet", 2)], SCHEMA, RUN, after=0, replace_all=False)
+    before = users(OfflineTable(table.path))
+    monkeypatch.setattr(storage, "is_newest", lambda *_: True)  # as it was a moment ago
+    with pytest.raises(ConflictError, match="another writer published first"):
+        table.publish([written(table, "run=c/1.parquet", 3)], SCHEMA, RUN, after=0, replace_all=False)
+    assert users(OfflineTable(table.path)) == before
