@@ -27,8 +27,11 @@ def is_newest(table: DeltaTable, stamp: FileStamp) -> bool:
 
 
 def commit_stamp(table: DeltaTable) -> FileStamp:
-    """The stamp of the commit that made an open table's version."""
-    return _stamp_of(entry_of(folder_of(table), table.version()))
+    """The stamp of the commit that made an open table's version; zeros, as no file has, where the commit was lost."""
+    try:
+        return _stamp_of(entry_of(folder_of(table), table.version()))
+    except FileNotFoundError:
+        return 0, 0, 0
 
 
 def move_on(table: DeltaTable, stamp: FileStamp) -> bool:
