@@ -29,9 +29,11 @@ Found = TypeVar("Found")
 LOCATION = "transformations.orchestration.dagster_graph"
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": LOCATION}
 FIRST, LAST, DELIVERED = "ingestion", "serving", "delivered_files"
+AT_ONCE = "__ASSET_JOB"
+"""What a person starts who materializes all assets of a day."""
 GOING_ON = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
-FAILING = ("training",)
-"""The pipeline with the model that its gate stops."""
+FAILING = ("training", AT_ONCE)
+"""The runs with the model that its gate stops."""
 RUNS = "{ runsOrError { ... on Runs { results { runId jobName status tags { key value } } } } }"
 SAID = """query($id: ID!) {
   logsForRun(runId: $id) { ... on EventConnection { events { ... on MessageEvent { message } } } } }"""
@@ -41,6 +43,7 @@ SWITCH_ON = """mutation($one: SensorSelector!) {
   startSensor(sensorSelector: $one) { ... on Sensor { name } ... on PythonError { message } } }"""
 LAUNCH = """mutation($run: ExecutionParams!) {
   launchRun(executionParams: $run) { ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+ASSETS = "{ assetNodes { assetKey { path } } }"
 POOLS = "{ instance { concurrencyLimits { concurrencyKey activeSlotCount } } }"
 
 
@@ -108,10 +111,12 @@ class Dagster:
         return Path(self.environment["FEATURES_DATA"]) / "orchestration" / "dagster" / "printed.log"
 
     def perform(self) -> list[str]:
-        """The whole day; the first time, the files that have come in start it."""
-        if self.seen:
-            self.launch(FIRST)
-        return self.ended()
+        """The whole day: by the files that have come in, a pipeline after the other; once more by a person, at once."""
+        if not self.seen:
+            return self.ended()
+        nodes = self.ask(ASSETS)["assetNodes"]
+        self.launch(AT_ONCE, assetSelection=[{"path": node["assetKey"]["path"]} for node in nodes])
+        return self.ended(AT_ONCE)
 
     def serve_again(self) -> list[str]:
         """The last pipeline alone: what the server recorded is collected and watched."""
@@ -162,10 +167,10 @@ class Dagster:
             started = self.ask(SWITCH_ON, one={**REPOSITORY, "sensorName": name})
             assert started["startSensor"] == {"name": name}, started
 
-    def launch(self, job: str) -> None:
+    def launch(self, job: str, **selected: object) -> None:
         """Start a pipeline of the day by hand."""
         run = {
-            "selector": {**REPOSITORY, "jobName": job},
+            "selector": {**REPOSITORY, "jobName": job, **selected},
             "mode": "default",
             "runConfigData": {},
             "executionMetadata": {"tags": [{"key": "dagster/partition", "value": DAY}]},
@@ -181,12 +186,12 @@ class Dagster:
             for each in found
         ]
 
-    def ended(self) -> list[str]:
+    def ended(self, last: str = LAST) -> list[str]:
         """Wait until the last pipeline has ended; what is wrong with the runs since the last one was seen to end."""
 
         def all_ended() -> list[Run]:
             runs = [each for each in self.runs() if each.id not in self.seen]
-            is_over = any(each.job == LAST and each.status not in GOING_ON and not each.is_again for each in runs)
+            is_over = any(each.job == last and each.status not in GOING_ON and not each.is_again for each in runs)
             return runs if is_over and not any(each.status in GOING_ON for each in runs) else []
 
         runs = self.wait(all_ended, 1_800, "the last pipeline did not end")

@@ -222,7 +222,7 @@ def serve(environment: Mapping[str, str]) -> int:
         return len(client.predict(MODEL, [{"household_id": household} for household in range(1, 51)]))
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(120)
 
 
 def rows(folder: Path, files: str) -> int:
