@@ -183,8 +183,10 @@ ORCHESTRATED := FEATURES_CONTRACTS="$$($(BIN)/features demo deliver)" FEATURES_R
   FEATURES_RUN_DAY_PROMOTE=true FEATURES_RUN_DAY_FIRST=2017-01-01
 
 orchestrate: $(STAMP)  ## Start Dagster on loopback: the graph of a day, its schedule and its sensors (PORT=3000)
-	$(ORCHESTRATED) DAGSTER_HOME="$$($(BIN)/python -m transformations.orchestration.dagster_home)" \
-	  $(BIN)/dagster dev -h 127.0.0.1 -p $(or $(PORT),3000) -m transformations.orchestration.dagster_graph
+	@echo "Dagster's pages come up on http://127.0.0.1:$(or $(PORT),3000); Ctrl-C ends it."
+	@$(ORCHESTRATED) DAGSTER_HOME="$$($(BIN)/python -m transformations.orchestration.dagster_home)" \
+	  PYTHONWARNINGS="ignore:Function" $(BIN)/dagster dev --log-level $(or $(LOG),warning) \
+	  -h 127.0.0.1 -p $(or $(PORT),3000) -m transformations.orchestration.dagster_graph
 
 plan: $(STAMP)  ## Show what applying the feature repository would change
 	$(FEAST) plan

@@ -56,11 +56,15 @@ _NEVER_BLOCKING = (Kind.ROLLOUT, Kind.MONITOR)
 
 
 def project_definitions(settings: Settings) -> dg.Definitions:
-    """Those of the project that the settings name. Dagster's warning of its beta, four lines an asset, is left out."""
+    """Those of the project that the settings name.
+
+    Dagster's warnings about itself are left out: of its beta, four lines an asset, and once a minute of what it reads
+    of schedules, since Feast's import has switched warnings of that kind on.
+    """
     wait_asleep()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        return definitions(read_plannable(settings), settings)
+    warnings.simplefilter("ignore", dg.BetaWarning)
+    warnings.filterwarnings("ignore", "Property `ScheduleDefinition", DeprecationWarning)
+    return definitions(read_plannable(settings), settings)
 
 
 class Performer(Protocol):
