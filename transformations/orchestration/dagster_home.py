@@ -16,6 +16,8 @@ CONFIGURATION = """\
 # Written by the platform where it was missing; what you change here stays.
 telemetry:
   enabled: false
+nux:                      # no invitation to leave one's address before the first page
+  enabled: false
 concurrency:
   pools:
     granularity: op

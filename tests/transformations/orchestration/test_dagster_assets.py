@@ -163,7 +163,7 @@ def test_a_delivered_file_starts_the_last_day_once(
 def test_dagster_s_home_tells_nobody_and_keeps_what_was_changed_in_it(settings: Settings) -> None:
     folder = home(settings)
     with dg.DagsterInstance.from_config(str(folder)) as found:
-        assert found.telemetry_enabled is False
+        assert (found.telemetry_enabled, found.nux_enabled) == (False, False)
         assert found.run_monitoring_enabled  # a killed run would hold its pools, and the next one wait for ever
         assert found.run_monitoring_start_timeout_seconds <= 120  # … or for three minutes, if it was just starting
         assert 0 < found.run_monitoring_settings["free_slots_after_run_end_seconds"] <= 60
