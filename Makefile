@@ -178,9 +178,9 @@ monitoring: $(STAMP)  ## Look at the models and start Prometheus on loopback wit
 	served=$$!; trap 'kill $$served' EXIT; \
 	prometheus --config.file=prometheus.yaml --web.listen-address=127.0.0.1:9090 --storage.tsdb.path=tsdb
 
-# The demo's files are its deliveries, all of them complete; a first version goes to production by itself.
+# The demo's files are its deliveries, all complete on the day after them; a first version goes to production by itself.
 ORCHESTRATED := FEATURES_CONTRACTS="$$($(BIN)/features demo deliver)" FEATURES_RUN_DAY_COMPLETE=true \
-  FEATURES_RUN_DAY_PROMOTE=true FEATURES_RUN_DAY_FIRST=2017-01-01
+  FEATURES_RUN_DAY_PROMOTE=true FEATURES_RUN_DAY_FIRST=2017-01-01 FEATURES_CLOCK=$(or $(FEATURES_CLOCK),2018-01-01T18:00:00Z)
 
 orchestrate: $(STAMP)  ## Start Dagster on loopback: the graph of a day, its schedule and its sensors (PORT=3000)
 	@echo "Dagster's pages come up on http://127.0.0.1:$(or $(PORT),3000); Ctrl-C ends it."

@@ -4,7 +4,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from hashlib import sha256
 from itertools import pairwise
 from typing import Any, Protocol, TypeAlias
@@ -82,8 +82,7 @@ def definitions(
     """
     plan = plan_of(declared)
     here = _Graph(plan, performer or _Commands(plan, declared), retry_seconds)
-    zones = sorted({source.zone for source in declared.sources}) or ["UTC"]
-    partitions = dg.DailyPartitionsDefinition(start_date=str(settings.run_day_first), timezone=zones[0])
+    partitions = _days(declared, settings)
     views = {view.name: view for view in declared.views}
     assets = [here.asset(task, partitions, views) for task in plan.tasks if task.kind is not Kind.PARITY]
     checks = [here.parity_check(task, declared) for task in plan.tasks if task.kind is Kind.PARITY]
@@ -113,6 +112,14 @@ def definitions(
         sensors=[_delivered_files(first, declared), *_following(list(jobs.values()))],
         executor=dg.in_process_executor,  # a process a step costs seconds, and SQLite's event log locks under many
     )
+
+
+def _days(declared: Declared, settings: Settings) -> dg.DailyPartitionsDefinition:
+    """The business days that have ended; by the platform's clock where that stands still, as in the demo."""
+    zones = sorted({source.zone for source in declared.sources}) or ["UTC"]
+    end = None if settings.clock is None else last_ended_day(declared, settings.clock) + timedelta(days=1)
+    until = None if end is None else str(end)
+    return dg.DailyPartitionsDefinition(start_date=str(settings.run_day_first), end_date=until, timezone=zones[0])
 
 
 def key_of(task: Task) -> dg.AssetKey:
@@ -249,14 +256,20 @@ def _metadata(performed: Performed, left: Leavings) -> dict[str, dg.MetadataValu
     if performed.why:
         found["nothing to do"] = dg.MetadataValue.text(performed.why)
     if performed.commands:
-        found["commands"] = dg.MetadataValue.text("\n".join(performed.commands))
+        found["commands"] = _as_printed(performed.commands)
     if performed.said:
-        found["said"] = dg.MetadataValue.text("\n".join(performed.said))
+        found["said"] = _as_printed(performed.said)
     if left.rows is not None:
         found["dagster/row_count"] = dg.MetadataValue.int(left.rows)
     if left.report is not None:
         found["report"] = dg.MetadataValue.path(left.report)
     return found
+
+
+def _as_printed(lines: Sequence[str]) -> dg.MetadataValue:
+    """Several lines keep their breaks in Markdown alone: Dagster's pages show a text as one line."""
+    text = "\n".join(lines)
+    return dg.MetadataValue.md(f"~~~text\n{text}\n~~~") if len(lines) > 1 else dg.MetadataValue.text(text)
 
 
 def _delivered_files(job: AssetJob, declared: Declared) -> dg.SensorDefinition:

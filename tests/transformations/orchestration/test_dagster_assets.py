@@ -113,6 +113,25 @@ def test_what_is_materialized_tells_rows_and_seconds(settings: Settings, instanc
     assert told == {"dagster/row_count": 7, "seconds": 1.5, "said": "so"}  # and no empty line about commands
 
 
+def test_several_lines_keep_their_breaks(settings: Settings, instance: dg.DagsterInstance) -> None:
+    def performer(task: Task, day: date, _report: Callable[[str], None], /) -> tuple[Performed, Leavings]:
+        said = ("a table", "7 rows")
+        return Performed(task=task, day=day, outcome=Outcome.FINISHED, commands=("features x",), said=said), Leavings()
+
+    job = definitions(DECLARED, settings, performer).resolve_job_def("ingestion")
+    first, *_ = job.execute_in_process(partition_key=DAY, instance=instance).get_asset_materialization_events()
+    told = {key: str(each.value) for key, each in first.materialization.metadata.items()}
+    assert (told["commands"], told["said"]) == ("features x", "~~~text\na table\n7 rows\n~~~")
+
+
+def test_the_days_end_with_the_last_that_has_ended_by_the_platform_s_clock(settings: Settings) -> None:
+    for clock, last in {"2024-05-11T00:00:00Z": "2024-05-10", "2024-05-11T23:59:59Z": "2024-05-10"}.items():
+        set_to = settings.model_copy(update={"clock": datetime.fromisoformat(clock)})
+        days = definitions(DECLARED, set_to, Place()).resolve_asset_graph().get(dg.AssetKey(["ingest", "pages"]))
+        assert days.partitions_def is not None
+        assert days.partitions_def.get_last_partition_key() == last
+
+
 def test_all_that_people_switch_on_or_look_at_says_what_it_is(settings: Settings) -> None:
     found = definitions(DECLARED, settings, Place())
     jobs = [found.resolve_job_def(pipeline) for pipeline in ("ingestion", "features")]

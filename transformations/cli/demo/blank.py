@@ -84,9 +84,11 @@ calendars:                # days unlike others; a model that `follows` one is no
 EDITS = (
     Edit(
         "Makefile",
-        "# The demo's files are its deliveries, all of them complete; a first version goes to production by itself.\n"
+        "# The demo's files are its deliveries, all complete on the day after them; a first version goes to production "
+        "by itself.\n"
         'ORCHESTRATED := FEATURES_CONTRACTS="$$($(BIN)/features demo deliver)" FEATURES_RUN_DAY_COMPLETE=true \\\n'
-        "  FEATURES_RUN_DAY_PROMOTE=true FEATURES_RUN_DAY_FIRST=2017-01-01\n\n",
+        "  FEATURES_RUN_DAY_PROMOTE=true FEATURES_RUN_DAY_FIRST=2017-01-01 "
+        "FEATURES_CLOCK=$(or $(FEATURES_CLOCK),2018-01-01T18:00:00Z)\n\n",
     ),
     Edit("Makefile", "demo: $(STAMP)  ## Run the main job end to end on the demo's data\n\t$(BIN)/features demo\n\n"),
     Edit(
