@@ -6,8 +6,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from transformations.engine.base.settings import Settings
@@ -97,6 +99,8 @@ class Answering:
         self._journal = Journal(recorder, self._is_alone)
         self._views: tuple[Mapping[str, ServedView], dict[Served, dict[str, ServedView]]] = ({}, {})
         self._memory: Memory[Answer] = Memory()
+        # A thread of its own: a disk that hangs keeps neither the log nor health waiting, which share the loop's.
+        self._looking = ThreadPoolExecutor(1, thread_name_prefix="looks for what was answered")
 
     def _is_alone(self) -> bool:
         return self.inside <= 1
@@ -151,7 +155,8 @@ class Answering:
         route = model.route(moment)
         before = None
         if asked.is_again and version is None and remembered is not None:
-            before = await self._in_time(asyncio.to_thread(answered_before, model, asked, route, self.settings))
+            look = partial(answered_before, model, asked, route, self.settings)
+            before = await self._in_time(asyncio.get_running_loop().run_in_executor(self._looking, look))
         shares = before.shares if before else _shares(route, asked) if version is None else {version: range(asked.rows)}
         work = [self._part(model, route, number, rows, asked, moment) for number, rows in shares.items()]
         if len(work) == 1:

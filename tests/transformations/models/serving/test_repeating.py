@@ -1,6 +1,9 @@
 """A request that is sent again, to another worker, is answered by who answered it, whatever has happened since."""
 
+import asyncio
+import threading
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -8,6 +11,7 @@ import pytest
 from transformations.engine.base.settings import get_settings
 from transformations.models.predictions.collect import collect
 from transformations.models.records.events import RolloutStep
+from transformations.models.serving import answering
 
 from .conftest import NOW, PATH, Serve, ask, recorded
 from .test_following import release_another
@@ -60,3 +64,32 @@ async def test_other_rows_under_the_id_are_refused_and_an_id_that_nobody_answere
             assert (refused.status_code, refused.json()["error"]["code"]) == (409, "id_reused")
         body = {"id": "b", "rows": [{"user_id": 7}]}
         assert (await other.post(PATH, json=body, headers={"X-Attempt": "3"})).status_code == 200
+
+
+async def test_who_asks_again_waits_for_a_disk_no_longer_than_for_scores_and_nobody_else_waits_for_it(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURES_PREDICT_DEADLINE_MS", "300")
+    is_back, really = threading.Event(), answering.answered_before
+
+    def hang(*given: Any) -> Any:
+        is_back.wait(60)
+        return really(*given)
+
+    monkeypatch.setattr(answering, "answered_before", hang)
+    async with serve() as client:
+        try:
+            # More than the loop has threads: it reads the log of models by them, and asks Redis for health.
+            bodies = [{"id": f"id-{number}", "rows": [{"user_id": 7}]} for number in range(40)]
+            refused = await asyncio.gather(
+                *(client.post(PATH, json=body, headers={"X-Attempt": "2"}) for body in bodies)
+            )
+            assert {(each.status_code, each.json()["error"]["code"]) for each in refused} == {(503, "deadline")}
+            assert list(recorded()) == []
+            async with asyncio.timeout(20):
+                assert (await client.get("/health")).status_code == 200
+            assert (await ask(client, 7, id="other")).status_code == 200
+        finally:
+            is_back.set()
+        assert (await again(client, 7)).status_code == 200
+    assert [record.id for record in recorded()] == ["other-0", "a-0"]
