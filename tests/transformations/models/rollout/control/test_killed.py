@@ -26,7 +26,8 @@ def die(*_, **__):
 
 append = EventLog.append
 if sys.argv[1] == "before the evidence":
-    controller.replace_text = die
+    assert controller.replacing, "what publishes a reading"
+    controller.replacing = die
 elif sys.argv[1] == "before the event":
     EventLog.append = die
 elif sys.argv[1] == "after the event":
