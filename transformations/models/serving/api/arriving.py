@@ -22,8 +22,9 @@ _SETTING = "FEATURES_PREDICT_MAX_BODY_MB"
 _BODY = "body of the request"
 _BINARY = b"inference-header-content-length"
 _MOST_DIGITS = 400
-_JSON = frozenset({b"application/json", b"text/json", b"application/octet-stream", b""})
-_SEND_JSON = "the body is sent as {}. Send JSON with `Content-Type: application/json` (curl: -H, or --json)."
+_JSON = frozenset({b"application/json", b"text/json", b"application/octet-stream"})
+_OF_TOOLS = frozenset({b"", b"application/x-www-form-urlencoded"})
+"""What curl, urllib and others say of a body of which they were told nothing."""
 
 
 class SlowError(FeastError, UsageError):
@@ -91,7 +92,8 @@ def is_again(request: Request) -> bool:
 
 
 def _refuse_other_types(request: Request, size: int) -> None:
-    """Refuse what is not sent as JSON. One that names no type is taken at its word, unless a web page has sent it.
+    """Refuse what is not sent as JSON. What tools call a body of which they know nothing is taken for JSON, unless a
+    web page has sent it.
 
     Browsers let any page send forms, plain text and what has no type to a server that trusts its network or its
     machine; for JSON they ask the server first, and it permits nobody.
@@ -109,7 +111,7 @@ def _refuse_other_types(request: Request, size: int) -> None:
                 "the body has binary data behind its JSON, which this server does not read. Give the values of each "
                 "input as JSON (tritonclient: set_data_from_numpy(…, binary_data=False))."
             )
-    if kind not in _JSON and not (kind.startswith(b"application/") and kind.endswith(b"+json")):
-        raise MediaTypeError(_SEND_JSON.format(f"{kind.decode('latin-1')!r:.60}"))
-    if not kind and is_of_page:
-        raise MediaTypeError(_SEND_JSON.format("nothing"))
+    is_json = kind in _JSON or (kind.startswith(b"application/") and kind.endswith(b"+json"))
+    if not is_json and (is_of_page or kind not in _OF_TOOLS):
+        named = f"{kind.decode('latin-1')!r:.60}" if kind else "nothing"
+        raise MediaTypeError(f"the body is sent as {named}. Send JSON, with `Content-Type: application/json`.")
