@@ -70,8 +70,10 @@ class Door:
         began, status, is_gone = time.monotonic(), 0, False
 
         async def send_noting(message: Message) -> None:
-            nonlocal status, is_gone
+            nonlocal status, is_gone, is_counted
             status = message.get("status", status)
+            self._answering.inside -= is_counted  # nobody is in work whose answer is made, however slowly he reads it
+            is_counted = False
             try:
                 await send(message)
             except (OSError, RuntimeError):  # as uvloop calls it that the client has closed the connection

@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import json
+import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,9 @@ from tests.transformations.models.serving.conftest import PATH, Serve, ask, is_r
 from tests.worlds import weekly
 from transformations.models.serving.api.app import create_app
 
+from .test_arriving import one_at_once, status
+
+__all__ = ("one_at_once",)  # a fixture
 TOKEN = "correct horse battery staple"
 
 
@@ -83,3 +88,18 @@ async def test_a_body_beyond_the_limit_is_refused_before_it_is_read(
     async with serve() as client:
         answer = await client.post(PATH, content=b" " * (1 << 21))
         assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+
+
+@pytest.mark.usefixtures("one_at_once")
+def test_who_does_not_read_his_answers_keeps_nobody_else_out(request: pytest.FixtureRequest) -> None:
+    """He sends one request behind the other, as HTTP allows, until the server waits for him to read."""
+    port = request.getfixturevalue("port")
+    body = json.dumps({"rows": [{"user_id": user} for user in range(1_000)]}).encode()
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with closing(socket.socket()) as idle:
+        idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        idle.connect(("127.0.0.1", port))
+        idle.settimeout(1.5)
+        with pytest.raises(TimeoutError):
+            idle.sendall((head + body) * 1_000)
+        assert [status(port) for _ in range(3)] == [200] * 3
