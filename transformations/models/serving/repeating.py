@@ -7,12 +7,13 @@ nobody's version. Of records under one id the collector keeps one.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from transformations.engine.base.settings import Settings
+from transformations.engine.base.words import show_reason
 from transformations.models.predictions.segment_reading import records_of_request, segments_in
 from transformations.models.predictions.segments import segments_folder
 from transformations.models.records.base import Role
@@ -22,6 +23,9 @@ from transformations.models.serving.following import Followed
 from transformations.models.serving.refusals import ReusedIdError
 from transformations.models.serving.remembering import REMEMBERED_SECONDS
 from transformations.models.serving.requests import Asked, as_values
+from transformations.stores.server.throttled_log import ThrottledLog
+
+_throttled = ThrottledLog(logging.getLogger(__name__))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +46,15 @@ def answered_before(model: Followed, asked: Asked, route: Route, settings: Setti
     oldest = time.time() - REMEMBERED_SECONDS
     records: list[PredictionRecord] = []
     for segment in reversed(segments_in(segments_folder(settings))):
-        with suppress(FileNotFoundError):  # collected in the meantime
-            if segment.stat().st_mtime >= oldest:
-                said = records_of_request(segment, asked.id or "")
-                # One without an event answered a request that named its version: another endpoint, and its own answer.
-                records = [each for each in said if each.model == model.name and each.event is not None]
+        try:
+            said = records_of_request(segment, asked.id or "") if segment.stat().st_mtime >= oldest else []
+        except FileNotFoundError:  # collected in the meantime
+            continue
+        except (OSError, ValueError) as error:  # of another release, or on a disk that fails: as if nobody had answered
+            _throttled.error(f"{segment.name}: cannot be searched for what was answered before ({show_reason(error)})")
+            continue
+        # One without an event answered a request that named its version: another endpoint, and its own answer.
+        records = [each for each in said if each.model == model.name and each.event is not None]
         if records:
             break
     rows = {int(record.id.rpartition("-")[2]): record for record in records}

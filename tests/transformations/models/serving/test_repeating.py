@@ -10,6 +10,7 @@ import pytest
 
 from transformations.engine.base.settings import get_settings
 from transformations.models.predictions.collect import collect
+from transformations.models.predictions.segments import SUFFIX, checked, segments_folder
 from transformations.models.records.events import RolloutStep
 from transformations.models.serving import answering
 
@@ -64,6 +65,22 @@ async def test_other_rows_under_the_id_are_refused_and_an_id_that_nobody_answere
             assert (refused.status_code, refused.json()["error"]["code"]) == (409, "id_reused")
         body = {"id": "b", "rows": [{"user_id": 7}]}
         assert (await other.post(PATH, json=body, headers={"X-Attempt": "3"})).status_code == 200
+
+
+async def test_a_segment_that_cannot_be_searched_costs_nobody_his_answer(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serve() as one:
+        await ask(one, 7, id="a")
+    folder = segments_folder(get_settings())
+    (folder / f"{'9' * 20}{SUFFIX}").mkdir()  # as one whose disk fails
+    (folder / f"{'8' * 20}{SUFFIX}").write_bytes(checked(b'{"format":1,"id":"b-0","of":"a later release"}\n'))
+    async with serve() as other:
+        for name in ("a", "b"):
+            body = {"id": name, "rows": [{"user_id": 7}]}
+            assert (await other.post(PATH, json=body, headers={"X-Attempt": "2"})).status_code == 200
+    said = [message for message in caplog.messages if "searched for what was answered before" in message]
+    assert {message[:1] for message in said} == {"9", "8"}
 
 
 async def test_who_asks_again_waits_for_a_disk_no_longer_than_for_scores_and_nobody_else_waits_for_it(

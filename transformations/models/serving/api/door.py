@@ -57,6 +57,7 @@ class Door:
         self.app = app
         self._answering = answering
         self._hashes = _hashes_of(answering.settings)
+        self._let_in = b""  # the last header that was: between requests, SHA-256 leaves the processor's caches
         self._most = answering.settings.predict_concurrency
         self._most_bytes = answering.settings.predict_max_body_mb << 20
         self._models = frozenset(answering.follower.names)
@@ -122,12 +123,15 @@ class Door:
 
     def _check_token(self, scope: Scope) -> None:
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        if self._let_in and hmac.compare_digest(given, self._let_in):
+            return
         kind, _, token = given.partition(b" ")
         found = hashlib.sha256(token.strip()).hexdigest()
         if kind.lower() != b"bearer" or not any(hmac.compare_digest(found, each) for each in self._hashes):
             raise TokenError(
                 f"{scope['method']} {scope['path'][:100]} needs the header `Authorization: Bearer <token>`."
             )
+        self._let_in = given
 
 
 class Shortcuts:

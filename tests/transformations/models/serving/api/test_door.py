@@ -32,8 +32,16 @@ async def test_with_tokens_everything_but_health_needs_one(serve: Serve, monkeyp
         assert (await ask(client, 7)).json()["error"]["code"] == "unauthorized"
         client.headers["Authorization"] = f"Bearer {TOKEN}x"
         assert (await ask(client, 7)).status_code == 401
-        client.headers["Authorization"] = f"Bearer {TOKEN}"
-        assert (await ask(client, 7)).status_code == 200
+        for token, code in (
+            (TOKEN, 200),
+            (f"{TOKEN}x", 401),
+            (TOKEN, 200),
+            ("another", 200),
+            ("other", 401),
+            ("", 401),
+        ):
+            client.headers["Authorization"] = f"Bearer {token}"
+            assert (await ask(client, 7)).status_code == code, token
 
 
 async def test_beyond_what_a_worker_does_at_once_it_says_so_at_once(
