@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -13,7 +12,7 @@ from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from transformations.engine.base.errors import ServiceUnavailableError
-from transformations.models.rollout.tables import LEASES, SERVERS, RolloutTables, is_of, put
+from transformations.models.rollout.tables import LEASES, SERVERS, RolloutTables, is_of, moment_of, put
 
 SECONDS_TO_FOLLOW = 10.0
 """How long a command waits for servers to follow an event that counts at once."""
@@ -44,17 +43,16 @@ def server_name() -> str:
 
 
 class Presence:
-    """The servers of a model, and the lease of deciding about it. clock: seconds since the epoch, of this machine."""
+    """The servers of a model, and the lease of deciding about it; both by the clock of the database."""
 
-    def __init__(self, tables: RolloutTables, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, tables: RolloutTables) -> None:
         self._tables = tables
-        self._clock = clock
 
     def beat(self, model: str, server: str, event: int, trouble: str = "") -> None:
         """Say that a server is there, and which event it follows."""
         row = {**self._tables.of_model(model), "server": server}
-        row |= {"event": event, "seen_at": self._clock(), "trouble": trouble}
         with self._tables.engine.begin() as connection:
+            row |= {"event": event, "seen_at": moment_of(connection), "trouble": trouble}
             put(connection, SERVERS, row)
 
     def leave(self, model: str, server: str) -> None:
@@ -66,9 +64,9 @@ class Presence:
 
     def servers(self, model: str) -> list[Server]:
         """The servers that are there, by name; those that ended without a word are removed after a minute."""
-        now = self._clock()
         columns = (SERVERS.c.server, SERVERS.c.event, SERVERS.c.seen_at, SERVERS.c.trouble)
         with self._tables.engine.connect() as connection:
+            now = moment_of(connection)
             rows = connection.execute(select(*columns).where(is_of(SERVERS, self._tables.of_model(model)))).all()
         found = [
             Server(name=row.server, event=row.event, silent=max(0.0, now - row.seen_at), trouble=row.trouble)
@@ -101,11 +99,11 @@ class Presence:
 
     def take_lease(self, model: str, holder: str, seconds: float) -> bool:
         """Whether this holder decides for so many seconds from now; nobody else does meanwhile."""
-        now = self._clock()
         base = self._tables.of_model(model)
-        is_free = or_(LEASES.c.until < now, LEASES.c.holder == holder)
-        taken = update(LEASES).where(is_of(LEASES, base), is_free).values(holder=holder, until=now + seconds)
         with self._tables.engine.begin() as connection:
+            now = moment_of(connection)
+            is_free = or_(LEASES.c.until < now, LEASES.c.holder == holder)
+            taken = update(LEASES).where(is_of(LEASES, base), is_free).values(holder=holder, until=now + seconds)
             if connection.execute(taken).rowcount:
                 return True
             if connection.execute(select(LEASES.c.holder).where(is_of(LEASES, base))).first() is not None:

@@ -22,6 +22,9 @@ from sqlalchemy import (
     Text,
     and_,
     create_engine,
+    extract,
+    func,
+    select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
@@ -77,6 +80,8 @@ LEASES = Table(
 )
 
 Row = Mapping[str, object]
+_EPOCH_DAYS = 2_440_587.5
+"""Of the Julian calendar until 1970-01-01."""
 
 
 class RolloutTables:
@@ -106,6 +111,13 @@ class RolloutTables:
     def of_model(self, model: str) -> dict[str, object]:
         """The columns that every table begins with."""
         return {"project_id": self.project, "model_name": model}
+
+
+def moment_of(connection: Connection) -> float:
+    """Now, in seconds since the epoch, by the database's clock: machines whose clocks are apart have it in common."""
+    days = func.julianday("now") - _EPOCH_DAYS
+    now = days * 86_400.0 if connection.dialect.name == "sqlite" else extract("epoch", func.clock_timestamp())
+    return float(connection.execute(select(now)).scalar_one())
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> None:

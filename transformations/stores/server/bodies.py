@@ -47,9 +47,14 @@ def parse_body(body: bytes, read_integer: Callable[[str], int] | None = None) ->
         raise BadRequestError("the body holds a number of too many digits.") from None
 
 
-async def read_body(request: Request, most_bytes: int, setting: str = "FEATURES_SERVING_MAX_BODY_MB") -> bytes:
-    """The whole body. setting: that says how many bytes it may have. TooLargeError as soon as it is known to be too
-    large, ClientDisconnect where it breaks off.
+async def read_body(
+    request: Request,
+    most_bytes: int,
+    setting: str = "FEATURES_SERVING_MAX_BODY_MB",
+    keep: Callable[[int], None] | None = None,
+) -> bytes:
+    """The whole body. setting: that says how many bytes it may have. keep: told of the bytes of each part that waits
+    for the rest. TooLargeError as soon as it is known to be too large, ClientDisconnect where it breaks off.
     """
     announced = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"")
     if announced.isdigit() and int(announced[:20]) > most_bytes:
@@ -64,6 +69,8 @@ async def read_body(request: Request, most_bytes: int, setting: str = "FEATURES_
         if size > most_bytes:
             raise too_large(most_bytes, setting)
         is_whole = not message.get("more_body", False)
+        if keep is not None and not is_whole:
+            keep(len(parts[-1]))
     return b"".join(parts)
 
 

@@ -2,33 +2,45 @@
 
 import os
 import socket
+import sqlite3
 import threading
+import time
 
 import pytest
+from sqlalchemy import event
 
 from transformations.engine.base.errors import ExitCode, ServiceUnavailableError
 from transformations.models.rollout.presence import Presence, server_name
-from transformations.models.rollout.tables import RolloutTables
+from transformations.models.rollout.tables import RolloutTables, moment_of
 
 MODEL = "user_return"
 
 
 class Clock:
+    """The database's, which alone counts: those of the machines that servers run on may be apart."""
+
     def __init__(self) -> None:
         self.now = 1_000.0
 
-    def __call__(self) -> float:
-        return self.now
+    def julian_day(self, _: str) -> float:
+        return self.now / 86_400 + 2_440_587.5
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock(tables: RolloutTables) -> Clock:
+    clock = Clock()
+
+    def replace_clock(connection: sqlite3.Connection, *_: object) -> None:
+        connection.create_function("julianday", 1, clock.julian_day)
+
+    event.listen(tables.engine, "checkout", replace_clock)
+    return clock
 
 
 @pytest.fixture
 def presence(tables: RolloutTables, clock: Clock) -> Presence:
-    return Presence(tables, clock)
+    assert clock.now
+    return Presence(tables)
 
 
 def test_a_server_is_there_until_it_leaves(presence: Presence) -> None:
@@ -46,9 +58,15 @@ def test_a_server_is_there_until_it_leaves(presence: Presence) -> None:
 def test_a_silent_server_counts_for_a_minute(presence: Presence, clock: Clock) -> None:
     presence.beat(MODEL, "far:1:a", 3)
     clock.now += 59
-    assert [each.silent for each in presence.behind(MODEL, 4)] == [59]
+    assert [each.silent for each in presence.behind(MODEL, 4)] == [pytest.approx(59, abs=0.01)]
     clock.now += 2
     assert presence.behind(MODEL, 4) == []
+
+
+def test_the_databases_clock_tells_the_present(tables: RolloutTables) -> None:
+    with tables.engine.connect() as connection:
+        before = time.time()
+        assert before - 0.01 < moment_of(connection) < time.time() + 0.01
 
 
 def test_a_server_of_this_machine_whose_process_has_ended_is_gone_at_once(presence: Presence) -> None:

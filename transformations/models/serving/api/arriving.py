@@ -10,6 +10,7 @@ from feast.errors import FeastError
 from starlette.types import Receive, Scope
 
 from transformations.engine.base.errors import UsageError
+from transformations.models.serving.refusals import BusyError
 from transformations.models.serving.requests import Form
 from transformations.stores.base.errors import BadRequestError
 from transformations.stores.server.bodies import parse_body, read_body
@@ -48,16 +49,39 @@ class MediaTypeError(FeastError, UsageError):
         return status.HTTP_415_UNSUPPORTED_MEDIA_TYPE
 
 
-async def arrive(scope: Scope, receive: Receive, most_bytes: int) -> None:
-    """Wait until a request's body is there, as `json_of` reads it then.
+class Arrivals:
+    """What bodies of one event loop have come in part. most_bytes: of one body. most: bodies of that size, at once."""
 
-    TooLargeError beyond so many bytes, SlowError where it does not come in time, ClientDisconnect where it breaks off.
-    """
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            scope[_BODY] = await read_body(Request(scope, receive), most_bytes, _SETTING)
-    except TimeoutError:
-        raise SlowError(f"the body of the request did not come within {BODY_SECONDS:g} seconds.") from None
+    def __init__(self, most_bytes: int, most: int) -> None:
+        self._most_bytes, self._most = most_bytes, most_bytes * most
+        self._held = 0
+
+    async def arrive(self, scope: Scope, receive: Receive) -> None:
+        """Wait until a request's body is there, as `json_of` reads it then.
+
+        TooLargeError for too many bytes, SlowError where it does not come in time, BusyError where those that are still
+        coming take too much memory, ClientDisconnect where it breaks off.
+        """
+        held = 0
+
+        def keep(size: int) -> None:
+            nonlocal held
+            held += size
+            self._held += size
+            if self._held > self._most:
+                raise BusyError(
+                    f"the bodies that are still coming have {self._most >> 20:,} MB already "
+                    f"(FEATURES_PREDICT_CONCURRENCY × {_SETTING}). Nothing was scored; try again.",
+                    "overloaded",
+                )
+
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                scope[_BODY] = await read_body(Request(scope, receive), self._most_bytes, _SETTING, keep)
+        except TimeoutError:
+            raise SlowError(f"the body of the request did not come within {BODY_SECONDS:g} seconds.") from None
+        finally:
+            self._held -= held
 
 
 def json_of(request: Request, form: Form) -> Any:

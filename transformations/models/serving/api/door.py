@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from transformations.engine.base.settings import Settings
 from transformations.models.serving.answering import Answering
-from transformations.models.serving.api.arriving import arrive
+from transformations.models.serving.api.arriving import Arrivals
 from transformations.models.serving.refusals import BusyError
 from transformations.stores.server.answers import shorten, told
 from transformations.stores.server.refusals import TokenError
@@ -59,7 +59,7 @@ class Door:
         self._hashes = _hashes_of(answering.settings)
         self._let_in = b""  # the last header that was: between requests, SHA-256 leaves the processor's caches
         self._most = answering.settings.predict_concurrency
-        self._most_bytes = answering.settings.predict_max_body_mb << 20
+        self._arrivals = Arrivals(answering.settings.predict_max_body_mb << 20, self._most)
         self._models = frozenset(answering.follower.names)
         self._metrics = answering.metrics
 
@@ -86,7 +86,7 @@ class Door:
             if self._hashes and scope["path"] not in OPEN_PATHS:
                 self._check_token(scope)
             if is_asking:
-                await arrive(scope, receive, self._most_bytes)  # nobody is in work who still sends
+                await self._arrivals.arrive(scope, receive)  # nobody is in work who still sends
                 if self._answering.inside >= self._most:
                     raise self._busy()
                 is_counted = True

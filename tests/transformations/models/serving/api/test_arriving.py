@@ -3,12 +3,13 @@
 import gzip
 import json
 import math
+import select
 import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -58,6 +59,24 @@ def test_a_body_that_breaks_off_leaves_nothing_behind(request: pytest.FixtureReq
             pass
     assert status(port) == 200
     assert [record.keys["user_id"] for record in recorded()] == [7]
+
+
+@pytest.mark.usefixtures("one_at_once")
+def test_bodies_that_are_still_coming_take_no_more_memory_than_those_in_work(request: pytest.FixtureRequest) -> None:
+    port = request.getfixturevalue("port")
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {MOST}\r\n\r\n".encode()
+    with ExitStack() as stack:
+        several = [stack.enter_context(closing(socket.create_connection(("127.0.0.1", port)))) for _ in range(3)]
+        for each in several:
+            each.sendall(head + b" " * (MOST // 2 - 10_000))
+        refused, _, _ = select.select(several, [], [], 20)
+        (answer,) = [each.recv(10_000) for each in refused]
+        assert answer.startswith(b"HTTP/1.1 503")
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "overloaded"
+        assert status(port) == 200  # one that came whole takes none
+    with begun(port) as slow:  # and what was given up is given back
+        slow.sendall(BODY[5:])
+        assert slow.recv(100).startswith(b"HTTP/1.1 200")
 
 
 def test_a_body_that_does_not_come_in_time_is_told_and_its_connection_closed(
