@@ -69,6 +69,7 @@ class Door:
             await self.app(scope, receive, send)
             return
         began, status, is_gone = time.monotonic(), 0, False
+        is_asking, is_counted = scope["method"] == "POST", False
 
         async def send_noting(message: Message) -> None:
             nonlocal status, is_gone, is_counted
@@ -81,7 +82,6 @@ class Door:
                 is_gone = True
                 raise
 
-        is_asking, is_counted = scope["method"] == "POST", False
         try:
             if self._hashes and scope["path"] not in OPEN_PATHS:
                 self._check_token(scope)
