@@ -89,6 +89,15 @@ class Run:
         return not self.is_again and self.status != ("FAILURE" if self.job in FAILING else "SUCCESS")
 
 
+def is_there(process: int) -> bool:
+    """Whether a process has not ended yet."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -195,6 +204,10 @@ class Dagster:
             return runs if is_over and not any(each.status in GOING_ON for each in runs) else []
 
         runs = self.wait(all_ended, 1_800, "the last pipeline did not end")
+        left = {pid for each in runs for pid in self.process_of(each)}
+        self.wait(  # it closes its files in the end
+            lambda: [] if any(map(is_there, left)) else [True], 120, "the process of a run did not end"
+        )
         self.seen |= {each.id for each in runs}
         return [
             *(f"run {each.id} of {each.job} was killed, and not run again" for each in runs if each.was_left),

@@ -239,12 +239,12 @@ def households(folder: Path, files: str) -> int:
 def content(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
     """The hash of every file of the data folder and of every row in Redis, by name, but for MAY_DIFFER.
 
-    Of a day's record, what was tried again says when; that is left out.
+    Of a day's record, what was tried again says when, and "trained" no more of what was there; that is left out.
     """
     files = [file for file in folder.rglob("*") if file.is_file() and not file.is_symlink()]
     names = {str(file.relative_to(folder)): file for file in files}
     hashes = {
-        name: sha256(_without_times(file) if name.startswith("orchestration/days/") else file.read_bytes()).hexdigest()
+        name: sha256(_without_tries(file) if name.startswith("orchestration/days/") else file.read_bytes()).hexdigest()
         for name, file in names.items()
         if not any(fnmatch(name, each) for each in MAY_DIFFER)
     }
@@ -267,10 +267,10 @@ def changed(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str
             yield f"the run that had nothing to do {what} {name}"
 
 
-def _without_times(file: Path) -> bytes:
+def _without_tries(file: Path) -> bytes:
     record = json.loads(file.read_text())
     for name in (STOPPED, MAY_ALERT):
-        for each in ("finished_at", "seconds"):
+        for each in ("finished_at", "seconds", "said"):
             record["tasks"].get(name, {}).pop(each, None)
     return json.dumps(record, sort_keys=True).encode()
 
