@@ -110,6 +110,8 @@ def definitions(
         jobs=list(jobs.values()),
         schedules=[schedule],
         sensors=[_delivered_files(first, declared), *_following(list(jobs.values()))],
+        # Its log has every event; what is printed are our lines and faults, a tenth of it.
+        loggers={"console": dg.colored_console_logger.configured({"log_level": "INFO"})},
         executor=dg.in_process_executor,  # a process a step costs seconds, and SQLite's event log locks under many
     )
 
