@@ -31,8 +31,8 @@ from transformations.stores.base.views import DEFINITION_HASH, feature_hashes_of
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The stored feature behind a value. version: of the table that was loaded. run: that wrote the row; None where the
-    row is not known. definition: the hash of its definition as applied now.
+    """The stored feature behind a value. version: of the table that was loaded. row: that was served, with the run that
+    wrote it; None where it is not known, or none could be read. definition: the hash of its definition as applied now.
     """
 
     reference: str
@@ -106,13 +106,18 @@ def explain_feature(found: TracedPrediction, name: str, settings: Settings) -> I
     """The raw events, definition, run and row behind each stored feature that a value was made from: those of the table
     version that was served, whatever came late or was corrected since.
 
-    UsageError for a feature that the prediction does not have, for one that no view of the repository computes, and
-    where the record leaves out its key; DataError where that version, or the events that it was made of, are gone.
+    UsageError for a feature that the prediction does not have, for one that no view of the repository computes, where
+    the record leaves out its key, and where the value is a default since no row could be read; DataError where that version, or the events that it was made of, are gone.
     """
     feature = next((each for each in found.features if each.name == name), None)
     if feature is None:
         known = [each.name for each in found.features]
         raise UsageError(f"prediction {found.record.id} has no feature {name!r}: {nearest(name, known)}.")
+    if found.record.degraded:
+        raise UsageError(
+            f"prediction {found.record.id} was made with defaults, since features could not be read: no row and no "
+            f"event is behind {name}."
+        )
     for source in feature.sources:
         if None in source.key.values() or any(map(is_hashed, source.key.values())):
             raise UsageError(
@@ -211,7 +216,7 @@ def _source(reference: str, record: PredictionRecord, store: FeatureStore, setti
     declared = next((each for each in view.features if each.name == feature), None)
     keys: Mapping[str, Value] = {field.name: record.keys.get(field.name) for field in key_fields(view)}
     row = None
-    if None not in keys.values() and not any(map(is_hashed, keys.values())):
+    if not record.degraded and None not in keys.values() and not any(map(is_hashed, keys.values())):
         row = _row(view, feature, keys, record, loaded.table_version, settings)
     return Source(
         reference=reference,

@@ -56,6 +56,23 @@ def test_a_prediction_whose_keys_were_hashed_is_traced_without_its_rows(loaded: 
     assert "does not hold the key of user_visits:visits_28d" in told.output
 
 
+def test_a_prediction_that_was_made_with_defaults_names_no_row_that_nobody_read(loaded: Path) -> None:
+    first, *_ = served(loaded)
+    defaults = {
+        name: each.model_copy(update={"value": 0, "status": "NOT_FOUND", "row_timestamp": None})
+        for name, each in first.features.items()
+    }
+    record(first.model_copy(update={"degraded": True, "features": defaults}))
+    (found,) = trace(first.id, EventLog("shop"), store_of(loaded), get_settings())
+    assert found.again == "degraded"
+    sources = [source for each in found.features for source in each.sources]
+    assert {source.reference for source in sources} >= {"user_visits:visits_28d"}
+    assert {source.row for source in sources} == {None}
+    told = command("trace", first.id, "--feature", "visits_28d")
+    assert told.exit_code == 2
+    assert "no row and no event is behind visits_28d" in " ".join(told.output.split())
+
+
 def test_of_a_feature_that_a_prediction_does_not_have_the_nearest_is_named(loaded: Path) -> None:
     record(*served(loaded))
     told = command("trace", "7", "--feature", "vists_28d")
