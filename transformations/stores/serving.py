@@ -26,6 +26,7 @@ from transformations.engine.base.settings import get_settings
 from transformations.stores.base.feast_seams import has_vector_search, serving_store
 from transformations.stores.server.answers import refuse_in_our_form
 from transformations.stores.server.front import Answers, Front, Gate
+from transformations.stores.server.heads import bound_heads
 from transformations.stores.server.leaving import leave_gently
 from transformations.stores.server.routes import routes_of
 from transformations.stores.server.watch import Watch
@@ -45,6 +46,7 @@ def server_of(repository: Path) -> Callable[[FastAPI], None]:
 
     def load_artifacts(app: FastAPI) -> None:
         leave_gently()
+        bound_heads()
         try:
             extend(app, Watch(FeatureStore(repo_path=str(repository))))
         except FeaturesError as error:

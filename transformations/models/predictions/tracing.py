@@ -107,7 +107,8 @@ def explain_feature(found: TracedPrediction, name: str, settings: Settings) -> I
     version that was served, whatever came late or was corrected since.
 
     UsageError for a feature that the prediction does not have, for one that no view of the repository computes, where
-    the record leaves out its key, and where the value is a default since no row could be read; DataError where that version, or the events that it was made of, are gone.
+    the record leaves out its key, and where the value is a default since no row could be read; DataError where that
+    version, or the events that it was made of, are gone.
     """
     feature = next((each for each in found.features if each.name == name), None)
     if feature is None:

@@ -79,6 +79,7 @@ def create_app(
         lifespan=_lifespan(answering),
         middleware=[Middleware(Door, answering=answering)],
         redoc_url=None,
+        redirect_slashes=False,  # by the scheme and host that the request came with, behind a proxy the wrong ones
     )
     refuse_in_our_form(app, answer)
     app.include_router(plain_routes(answering, readiness, predict))

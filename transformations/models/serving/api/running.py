@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from transformations.models.log.event_log import EventLog
 from transformations.models.serving.api.app import create_app
 from transformations.models.versions import standing
+from transformations.stores.server.heads import bound_heads
 from transformations.stores.server.leaving import leave_gently
 
 _GRACE_SECONDS = 30
@@ -58,6 +59,7 @@ def worker_app() -> FastAPI:
 
         threading.Thread(target=end_with_it, name="ends with its parent", daemon=True).start()
     leave_gently()
+    bound_heads()
     app = create_app()
     gc.collect()
     gc.freeze()  # what is imported by now stays: no collection during requests need look through it again

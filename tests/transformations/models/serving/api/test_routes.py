@@ -91,6 +91,8 @@ async def test_a_model_that_is_not_served_and_a_path_that_is_none_are_told(serve
         answer = await client.post(PATH.replace(weekly.MODEL, "other"), json={})
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_model")
         assert "It has user_return" in answer.json()["error"]["message"]
+        answer = await client.post(f"{PATH}/", json={"rows": [{"user_id": 7}]})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
         answer = await client.get("/v1/nothing")
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -120,6 +121,9 @@ def test_it_starts_answers_and_ends_under_load(port: int, tmp_path: Path) -> Non
         until(lambda: is_ready(port), SECONDS_TO_START, started.output)
         ask_all(port)
         assert counted(port, "features_model_predictions_total") == 2
+        with socket.create_connection(("127.0.0.1", port), 20) as connection:
+            connection.sendall(b"GET /health HTTP/1.1\r\nlong: " + b"a" * 200_000)
+            assert connection.recv(100).startswith(b"HTTP/1.1 400")
         with Load(port).running() as load:
             until(lambda: len(load.answered) > 40, 30)
             os.kill(started.process.pid or 0, signal.SIGTERM)
