@@ -12,6 +12,7 @@ import errno
 import os
 import sqlite3
 import time
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,17 @@ _GUARD = "transformations.models.holding.guard"
 """Asked before a definition is changed; found by its name, as Feast finds a store, for no room imports one above it."""
 _DEFINITIONS = frozenset({"feature_views", "on_demand_feature_views", "feature_services"})
 _BUSY_TIMEOUT_MS = 30_000
+_LIBPQ = frozenset({"psycopg", "psycopg2"})
+_NOTICE_SILENCE: Mapping[str, int] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""Options of PostgreSQL's own library, in seconds; the last in milliseconds. Without them a server waits for a database
+whose machine is gone for up to two hours, and learns of no rollback although another machine took over.
+"""
 
 
 class SettingsPlugin(CreateEnginePlugin):
@@ -150,7 +162,11 @@ def _explain_error(context: ExceptionContext) -> None:
 
 
 def connect_without_secrets(dialect: Dialect, _record: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """Connect as SQLAlchemy does. A driver's own words may repeat parts of a URL, so an error does not keep them."""
+    """Connect as SQLAlchemy does; a connection whose other end is gone ends within half a minute, unless the URL says
+    otherwise. A driver's own words may repeat parts of a URL, so an error does not keep them.
+    """
+    if dialect.driver in _LIBPQ:
+        options = {**_NOTICE_SILENCE, **options}
     try:
         return dialect.connect(*arguments, **options)
     except Exception as error:

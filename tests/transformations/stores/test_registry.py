@@ -110,6 +110,8 @@ def test_a_registry_that_cannot_be_reached_is_said_without_its_driver_s_words(
     """No other driver is installed, so SQLite's stands in for one."""
 
     class Silent:
+        driver = "sqlite"
+
         def connect(self, *_: object, **options: object) -> None:
             raise RuntimeError(f"who is {options}?")
 
@@ -119,6 +121,26 @@ def test_a_registry_that_cannot_be_reached_is_said_without_its_driver_s_words(
     ) as raised:
         registry.connect_without_secrets(cast("Dialect", Silent()), None, (), {"password": "hunter" + "2"})
     assert "hunter2" not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "asyncpg"])
+def test_a_database_whose_machine_is_gone_is_noticed_within_half_a_minute_unless_the_url_says_otherwise(
+    driver: str,
+) -> None:
+    class Noting:
+        def __init__(self) -> None:
+            self.driver, self.given = driver, dict[str, object]()
+
+        def connect(self, **options: object) -> None:
+            self.given = options
+
+    noting = Noting()
+    registry.connect_without_secrets(cast("Dialect", noting), None, (), {"host": "far", "keepalives_idle": "60"})
+    if driver == "asyncpg":  # which has none of these options
+        assert noting.given == {"host": "far", "keepalives_idle": "60"}
+    else:
+        assert noting.given.keys() > {"connect_timeout", "keepalives_count", "keepalives_interval", "host"}
+        assert (noting.given["keepalives_idle"], noting.given["tcp_user_timeout"]) == ("60", 20_000)
 
 
 def test_readers_and_a_writer_do_not_block_each_other() -> None:
