@@ -52,6 +52,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 if "FEAST_CHECKS" not in os.environ:
     quicken_feast()
 
+
 # Feast reads its configuration anew for each store; by libyaml in a tenth of the time.
 yaml.safe_load = partial(yaml.load, Loader=yaml.CSafeLoader)
 
@@ -65,6 +66,13 @@ def _leave_writing_to_the_kernel(connection: Any, _record: object) -> None:
     """These tests kill processes, not the machine: to wait for the disk at each commit would take minutes."""
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous = OFF")
+
+
+def pytest_sessionstart() -> None:
+    """Loads run at normal priority; imported here, as it imports Feast."""
+    from tests.worlds import priorities
+
+    priorities.load_at_normal_priority()
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

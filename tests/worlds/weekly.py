@@ -8,6 +8,7 @@ import importlib
 import os
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,7 @@ ROLLOUT: dict[str, Any] = {
 FAILING = [{"metric": "roc_auc", "at_least": 0.999, "entities": 20, "positives": 20}]
 
 
+@cache
 def visits() -> pa.Table:
     """The visits: each user's probability of one a day moves from one random number to another."""
     generator = np.random.default_rng(5)
@@ -134,13 +136,15 @@ def visits() -> pa.Table:
     )
 
 
-def features(seen: pa.Table) -> pa.Table:
+@cache
+def features() -> pa.Table:
     """What is known of each user on each Monday: visits and amounts of the 28 days before, and the last visit."""
+    seen = list(zip(*(column.to_pylist() for column in visits().columns), strict=True))
     rows = []
     for week in range(1, WEEKS + 1):
         monday = MONDAY + timedelta(weeks=week)
         known: dict[int, list[Any]] = {}
-        for user, at, spent in zip(*(column.to_pylist() for column in seen.columns), strict=True):
+        for user, at, spent in seen:
             if at < monday:
                 mine = known.setdefault(user, [0, 0.0, at])
                 mine[2] = max(mine[2], at)
@@ -187,7 +191,7 @@ def make(root: Path) -> None:
     declare(root / "repo")
     seen = visits()
     deliver(seen, settings, date(2024, 5, 19))
-    publish(features(seen), settings, date(2024, 5, 19))
+    publish(features(), settings, date(2024, 5, 19))
     FeatureStore(repo_path=str(root / "repo")).apply(_objects())
 
 
@@ -218,7 +222,7 @@ def release_on_changed_feature(root: Path, settings: Settings) -> int:
     version that learned from it, as far as staging; its number. The view is built and registered, not loaded.
     """
     store = FeatureStore(repo_path=str(root / "repo"))
-    rows = features(visits())
+    rows = features()
     spend = pa.array([2.0 * each for each in rows["spend_28d"].to_pylist()], rows.schema.field("spend_28d").type)
     rows = rows.set_column(rows.column_names.index("spend_28d"), "spend_28d", spend)
     publish(rows, settings, date(2024, 5, 19), definition_hash="b2", view=SECOND)

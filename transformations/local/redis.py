@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
@@ -27,6 +28,7 @@ from transformations.engine.base.storage import try_lock
 
 if TYPE_CHECKING:
     from redis import Redis
+    from redis.driver_info import DriverInfo
 
 # A socket's address holds 108 bytes on Linux, 104 on macOS, its end mark included.
 _LONGEST_SOCKET_PATH = 100
@@ -180,11 +182,21 @@ def _shut_down(socket: Path) -> int | None:
     return None
 
 
+@cache
+def driver_info() -> "DriverInfo":
+    """What a connection tells the server of its library. redis-py looks the installed version up for each connection
+    (1 ms) that is not given it.
+    """
+    from redis.driver_info import DriverInfo
+
+    return DriverInfo()
+
+
 def _client(socket: Path) -> "Redis":
     import redis
 
     once = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
-    return redis.Redis(unix_socket_path=str(socket), socket_timeout=2.0, retry=once)
+    return redis.Redis(unix_socket_path=str(socket), socket_timeout=2.0, retry=once, driver_info=driver_info())
 
 
 def _launch(settings: Settings, socket: Path, lock: int) -> None:

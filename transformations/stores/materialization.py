@@ -111,6 +111,13 @@ def _report_lineage(view: FeatureView, failure: str | None = None) -> None:
     )
 
 
+def yield_processor() -> None:
+    """Let this thread, and those that it starts from now on, have only what the machine has left. Linux alone can."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # a sandbox may forbid it: then the thread has the processor like all others
+            os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
+
+
 def run_beside(run: Callable[[], None], stop: Callable[[], None], *, is_idle: bool) -> None:
     """Run in a thread that yields the processor to everything else on the machine if `is_idle`.
 
@@ -122,9 +129,8 @@ def run_beside(run: Callable[[], None], stop: Callable[[], None], *, is_idle: bo
 
     def body() -> None:
         try:
-            if is_idle and sys.platform == "linux":
-                with suppress(OSError):  # a sandbox may forbid it: then the run has the processor like all others
-                    os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
+            if is_idle:
+                yield_processor()
             run()
         except BaseException as error:
             failures.append(error)

@@ -33,7 +33,7 @@ def score(project: Path, first: date = EARLIER, last: date = LAST) -> None:
 
 def publish_changed(change: Change, monday: date = LAST) -> None:
     """Publish the rows of a Monday anew, changed: what a broken job would have written."""
-    rows = weekly.features(weekly.visits())
+    rows = weekly.features()
     of_day = pc.equal(pc.cast(rows["event_timestamp"], pa.date32()), pa.scalar(monday))
     later = pc.add(rows["created_timestamp"], pa.scalar(1_000_000, pa.duration("us")))
     changed = change(rows.set_column(2, "created_timestamp", later.cast(weekly.TIMESTAMP)).filter(of_day))

@@ -16,6 +16,7 @@ from feast.feature_view import FeatureViewState
 from feast.types import Float64, Int64, UnixTimestamp
 from redis import Redis
 
+from tests.worlds.priorities import yield_processor
 from transformations.engine.base.errors import DataError, FeaturesError, UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.local import redis as embedded
@@ -375,7 +376,10 @@ def test_a_view_without_rows_is_loaded_with_none(redis: Redis, store_of: Store, 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority of each thread")
 @pytest.mark.parametrize(("is_idle", "policy"), [(True, "SCHED_IDLE"), (False, "SCHED_OTHER")])
-def test_a_run_leaves_the_processor_to_others_and_so_do_its_threads(is_idle: bool, policy: str) -> None:
+def test_a_run_leaves_the_processor_to_others_and_so_do_its_threads(
+    is_idle: bool, policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(materialization, "yield_processor", yield_processor)
     found: list[int] = []
 
     def run() -> None:
@@ -393,6 +397,7 @@ def test_a_run_whose_priority_cannot_be_set_runs_all_the_same(monkeypatch: pytes
     def forbidden(*_: object) -> None:
         raise PermissionError("forbidden here")
 
+    monkeypatch.setattr(materialization, "yield_processor", yield_processor)
     monkeypatch.setattr(os, "sched_setscheduler", forbidden, raising=False)
     ran: list[bool] = []
     materialization.run_beside(lambda: ran.append(True), lambda: None, is_idle=True)

@@ -35,7 +35,7 @@ from redis.retry import Retry
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import has_unencoded_password, show_address, show_reason
-from transformations.local.redis import embedded_url, redis_url
+from transformations.local.redis import driver_info, embedded_url, redis_url
 from transformations.stores.base.errors import UnavailableError, other_type_of_ours
 from transformations.stores.base.feast_seams import redis_address
 from transformations.stores.redis.idle import in_time
@@ -132,6 +132,8 @@ def _make_client(
     """A client of redis-py's blocking or asynchronous half: they have the same names."""
     address = _configured_address(config)
     options: dict[str, Any] = {"socket_timeout": timeout_ms / 1000, "socket_connect_timeout": timeout_ms / 1000}
+    if "lib_name=" not in address and "lib_version=" not in address:
+        options["driver_info"] = driver_info()
     is_cluster = config.redis_type == RedisType.redis_cluster
     usual = _CLUSTER_RETRIES if is_cluster else _RETRIES
     retry = retrying(_backoff(), usual if retries is None else retries, (RedisConnectionError,))

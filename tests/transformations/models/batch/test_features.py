@@ -34,7 +34,7 @@ def test_a_feature_of_another_definition_is_refused(weekly_production: Path) -> 
         view.tags = {"definition_hash": "b2"}
 
     apply(weekly_production, redefine)
-    weekly.publish(weekly.features(weekly.visits()), get_settings(), date(2024, 5, 19), definition_hash="b2")
+    weekly.publish(weekly.features(), get_settings(), date(2024, 5, 19), definition_hash="b2")
     said = (
         r"not what the model learned from \(dataset weekly_2024\): visits_28d, spend_28d, days_since defined otherwise"
     )

@@ -55,7 +55,7 @@ def test_a_collection_pins_what_the_server_read_and_vacuum_spares_it_before_and_
     assert "predictions of returns on 2024-05-20" in pinned(table())[0]
     assert versions_recorded(settings) == {}
 
-    weekly.publish(weekly.features(weekly.visits()), settings, date(2024, 5, 20))
+    weekly.publish(weekly.features(), settings, date(2024, 5, 20))
     held = vacuum_table(table(), timedelta(0), keep_versions=1).held
     assert [each.version for each in held] == [0]
     assert "predictions of returns on 2024-05-20" in held[0].reasons

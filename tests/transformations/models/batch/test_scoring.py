@@ -115,9 +115,7 @@ def test_all_that_the_views_know_can_be_scored_on_any_day(score: Score) -> None:
     midnight = datetime(2024, 5, 15, tzinfo=UTC)
 
     assert set(rows["request_timestamp"].to_pylist()) == {midnight}
-    known = {
-        row["user_id"] for row in weekly.features(weekly.visits()).to_pylist() if row["event_timestamp"] < midnight
-    }
+    known = {row["user_id"] for row in weekly.features().to_pylist() if row["event_timestamp"] < midnight}
     assert sorted(row["keys"]["user_id"] for row in rows.to_pylist()) == sorted(known)
 
 

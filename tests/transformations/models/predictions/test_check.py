@@ -163,7 +163,7 @@ def test_what_cannot_be_compared_is_counted_apart(loaded: Path, change: Change, 
 
 def later_rows() -> pa.Table:
     """The rows of the last Monday once a visit of user 1 and one of user 2 became known, user 2's a week late."""
-    rows = weekly.features(weekly.visits())
+    rows = weekly.features()
     newest = rows.filter(pc.equal(rows["event_timestamp"], pa.scalar(weekly.MONDAY + timedelta(weeks=20, hours=2))))
     mine = newest.filter(pc.is_in(newest["user_id"], pa.array([1, 2])))
     spends = pc.add(mine["spend_28d"], 100.0)

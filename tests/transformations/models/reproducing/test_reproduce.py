@@ -48,7 +48,7 @@ def reproduce(project: Path, number: int | None = None) -> Reproduced:
 def test_a_version_comes_out_bit_for_bit_though_later_data_has_come_in(weekly_production: Path) -> None:
     late = {"user_id": [1], "at": [datetime(2024, 2, 1, 9, tzinfo=UTC)], "spent": [99.0]}
     weekly.deliver(pa.table(late, weekly.visits().schema), get_settings(), date(2024, 5, 19))
-    rows = weekly.features(weekly.visits()).slice(0, 1)
+    rows = weekly.features().slice(0, 1)
     place = rows.column_names.index("spend_28d")
     weekly.publish(rows.set_column(place, "spend_28d", pa.array([999.0])), get_settings(), date(2024, 5, 19))
 

@@ -33,7 +33,7 @@ def test_a_prediction_leads_to_its_run_its_tables_and_the_same_score_though_the_
     weekly_production: Path,
 ) -> None:
     batch = scored(weekly_production).folder
-    rows = weekly.features(weekly.visits())
+    rows = weekly.features()
     place = rows.column_names.index("spend_28d")
     corrected = rows.set_column(place, "spend_28d", pa.array([999.0] * len(rows)))
     weekly.publish(corrected, get_settings(), date(2024, 5, 19))

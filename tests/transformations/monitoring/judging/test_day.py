@@ -83,7 +83,7 @@ def test_a_feature_that_stays_where_it_was_is_frozen_though_its_distribution_is_
     def frozen(rows: pa.Table) -> pa.Table:
         known = {
             row["user_id"]: row["visits_28d"]
-            for row in weekly.features(weekly.visits()).to_pylist()
+            for row in weekly.features().to_pylist()
             if row["event_timestamp"].date() == BEFORE
         }
         values = [known.get(user, 0) for user in rows["user_id"].to_pylist()]

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transformations.engine.base.errors import FeaturesError, UsageError
+from transformations.local.redis import driver_info
 from transformations.stores.online import PackedRedisOnlineStoreConfig
 from transformations.stores.redis.connections import Reaching, connect, connect_async
 
@@ -98,3 +99,17 @@ def test_a_key_of_the_yaml_that_does_not_fit_is_named_without_its_value(keys: di
         PackedRedisOnlineStoreConfig(**given)
     assert "hunter2" not in "".join(traceback.format_exception(raised.value))
     assert "hunter2" not in repr(PackedRedisOnlineStoreConfig(connection_string=secret))
+
+
+def test_connections_are_made_without_looking_up_which_version_of_the_library_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[bool] = []
+    monkeypatch.setattr("redis.utils.get_lib_version", lambda: looked.append(True) or "7.0.0")
+    driver_info.cache_clear()
+    config = RedisOnlineStoreConfig(connection_string="unix:///nowhere")
+    for _ in range(3):
+        connect(config, 100).connection_pool.make_connection()
+        connect_async(config, 100).connection_pool.make_connection()
+    driver_info.cache_clear()
+    assert looked == [True]
