@@ -1,8 +1,5 @@
 """Materialization into a real Redis: the newest row of each key, exact, and never from the wrong table."""
 
-import os
-import sys
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +13,9 @@ from feast.feature_view import FeatureViewState
 from feast.types import Float64, Int64, UnixTimestamp
 from redis import Redis
 
-from tests.worlds.priorities import yield_processor
 from transformations.engine.base.errors import DataError, FeaturesError, UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.local import redis as embedded
-from transformations.stores import materialization
 from transformations.stores.loads.packing import Packer
 from transformations.stores.redis import catalogue as online_catalog
 from transformations.stores.redis.loaded import loaded_views
@@ -372,33 +367,3 @@ def test_a_view_without_rows_is_loaded_with_none(redis: Redis, store_of: Store, 
     materialize(store, "2024-05-02")
     assert online(store, "user_visits:spent", 1) == [None]
     assert rows_written(store) == 0
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority of each thread")
-@pytest.mark.parametrize(("is_idle", "policy"), [(True, "SCHED_IDLE"), (False, "SCHED_OTHER")])
-def test_a_run_leaves_the_processor_to_others_and_so_do_its_threads(
-    is_idle: bool, policy: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(materialization, "yield_processor", yield_processor)
-    found: list[int] = []
-
-    def run() -> None:
-        found.append(os.sched_getscheduler(threading.get_native_id()))
-        inner = threading.Thread(target=lambda: found.append(os.sched_getscheduler(threading.get_native_id())))
-        inner.start()
-        inner.join()
-
-    materialization.run_beside(run, lambda: None, is_idle=is_idle)
-    assert found == [getattr(os, policy)] * 2
-    assert os.sched_getscheduler(0) == os.SCHED_OTHER
-
-
-def test_a_run_whose_priority_cannot_be_set_runs_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbidden(*_: object) -> None:
-        raise PermissionError("forbidden here")
-
-    monkeypatch.setattr(materialization, "yield_processor", yield_processor)
-    monkeypatch.setattr(os, "sched_setscheduler", forbidden, raising=False)
-    ran: list[bool] = []
-    materialization.run_beside(lambda: ran.append(True), lambda: None, is_idle=True)
-    assert ran == [True]

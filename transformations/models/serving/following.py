@@ -65,8 +65,8 @@ class Followed:
 class Follower:
     """Follows the logs of some models. All but `look` is for the event loop alone; `look` takes long.
 
-    trouble: by model why its newest events are not followed. looked: when the log was last read, by the monotonic
-    clock; None before that.
+    trouble: by model why its newest events are not followed. looked: when the last look at the log began, by
+    the monotonic clock: what came to the log since, it may lack. None before the first.
     """
 
     names: tuple[str, ...]
@@ -109,9 +109,9 @@ class Follower:
                 found[name] = self._begun_before(name, events, before) or show_reason(error)
         return found
 
-    def take(self, found: Mapping[str, Followed | str]) -> None:
-        """Answer by what `look` has found from now on."""
-        self.looked = time.monotonic()
+    def take(self, found: Mapping[str, Followed | str], began: float) -> None:
+        """Answer from now on by what a `look` has found that began at this moment of the monotonic clock."""
+        self.looked = began
         for name, state in found.items():
             if isinstance(state, str):
                 if self.trouble.get(name) != state:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from functools import lru_cache
 from pathlib import Path
 
@@ -93,10 +92,6 @@ class Metrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry), CONTENT_TYPE_LATEST
-
-    def was_looked(self) -> None:
-        """The log was read now, by the wall clock."""
-        self.looked.set(time.time())
 
 
 def _forget_dead_workers(folder: Path) -> None:

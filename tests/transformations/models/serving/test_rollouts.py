@@ -1,6 +1,7 @@
 """A holdout is marked wherever it is seen, and no step forward is taken while the log is out of reach."""
 
 import asyncio
+import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -97,6 +98,38 @@ async def test_a_step_that_comes_due_while_the_log_is_out_of_reach_waits_until_i
         is_away = False
         await until(lambda: _answers(client, 2))
     assert "features_model_state_timestamp_seconds" in seen
+
+
+async def test_what_a_slow_read_of_the_log_has_found_is_as_old_as_its_begin(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step is taken back while the server still reads the log of before, and comes due meanwhile."""
+    release_another(project, hyperparameters={"l2": 3.0})
+    append(RolloutStep(action="start", step=1, percent=100, salt="s", unit=("user_id",)), NOW + timedelta(hours=1))
+    moment = NOW
+    reads = EventLog.events
+    goes_on, has_read = threading.Event(), threading.Event()
+    goes_on.set()
+
+    def events(log: EventLog, model: str) -> tuple[ModelEvent, ...]:
+        found = reads(log, model)
+        if not goes_on.is_set():
+            has_read.set()
+            goes_on.wait(30)
+        return found
+
+    monkeypatch.setattr(EventLog, "events", events)
+    async with running(create_app([weekly.MODEL], clock=lambda: moment)) as client:
+        await until(lambda: _answers(client, 1))
+        goes_on.clear()
+        assert await asyncio.to_thread(has_read.wait, 30)
+        await asyncio.sleep(1)  # others who read the log, the reporter of counters, come and wait, too
+        monkeypatch.setattr(EventLog, "events", reads)
+        append(RolloutStep(action="abort", step=1, salt="s", unit=("user_id",)), NOW + timedelta(hours=1))
+        moment = NOW + timedelta(hours=2)
+        goes_on.set()
+        answered = {await version(client) for _ in range(100)}
+    assert answered == {1}
 
 
 async def _answers(client, number: int) -> bool:  # type: ignore[no-untyped-def]

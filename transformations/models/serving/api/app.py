@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
@@ -140,8 +141,9 @@ async def _repeat(look: Callable[[], Awaitable[None]], seconds: float, looked: a
 
 async def _look_at_log(answering: Answering) -> None:
     follower, metrics = answering.follower, answering.metrics
-    follower.take(await asyncio.to_thread(follower.look))
-    metrics.was_looked()
+    began, wall_clock = time.monotonic(), time.time()
+    follower.take(await asyncio.to_thread(follower.look), began)
+    metrics.looked.set(wall_clock)
     for name in follower.names:
         metrics.trouble.labels(name).set(name in follower.trouble)
         if name in follower.models:
