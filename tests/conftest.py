@@ -25,14 +25,25 @@ hypothesis_settings.register_profile(
     "thorough", max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 _LONG_SECONDS = 5
-_WORLDS = ("tests/conformance/", "tests/demo/", "tests/parity/")
+# What one process does, for each Spark is started once. `worlds` are the costly ones of whole projects.
+_TOGETHER = {
+    "worlds": ("tests/demo/", "tests/conformance/", "tests/parity/"),
+    "spark": (
+        "tests/transformations/cli/",
+        "tests/transformations/engine/compute/",
+        "tests/transformations/engine/expected/",
+        "tests/transformations/engine/launch/",
+        "tests/transformations/engine/upkeep/",
+        "tests/transformations/engine/test_",
+        "tests/transformations/stores/spark/",
+        "tests/validation/pulls/test_foreign_columns.py",
+        "tests/validation/quality/test_row_expectations.py",
+    ),
+}
 # What takes long begins first, so that no process is left alone with it at the end.
 _LONGEST_FIRST = (
-    "tests/demo/",
-    "tests/conformance/",
-    "tests/parity/",
-    "tests/transformations/cli/demo/test_blank.py",
-    "tests/transformations/engine/compute/test_sweep.py",
+    *_TOGETHER["worlds"],
+    *_TOGETHER["spark"],
     "tests/transformations/datasets/test_killed.py",
     "tests/transformations/models/test_releasing.py",
     "tests/validation/drafting/test_readings.py",
@@ -84,6 +95,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first; all others stay as they are."""
     items.sort(key=lambda item: _rank(item.nodeid))
+    builds = {item.nodeid.partition("::")[0] for item in items if "_spark" in getattr(item, "fixturenames", ())}
+    if alone := {file for file in builds if _scope_of(file) == file}:
+        raise pytest.UsageError(
+            f"{min(alone)} would start a Spark of its own: add it to _TOGETHER in tests/conftest.py"
+        )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -106,10 +122,13 @@ def _rank(nodeid: str) -> int:
     return next(longest, len(_LONGEST_FIRST))
 
 
+def _scope_of(file: str) -> str:
+    return next((name for name, starts in _TOGETHER.items() if file.startswith(starts)), file)
+
+
 class _ByWorld(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return next((world for world in _WORLDS if file.startswith(world)), file)
+        return _scope_of(nodeid.partition("::")[0])
 
 
 @pytest.fixture(scope="session")
