@@ -79,13 +79,6 @@ def _leave_writing_to_the_kernel(connection: Any, _record: object) -> None:
         connection.execute("PRAGMA synchronous = OFF")
 
 
-def pytest_sessionstart() -> None:
-    """Loads run at normal priority; imported here, as it imports Feast."""
-    from tests.worlds import priorities
-
-    priorities.load_at_normal_priority()
-
-
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Which tests one process runs when several share the work: those of a file, and all that share a costly world."""
     config.option.loadscopereorder = False  # it would put the scopes of most tests first, not the longest ones
@@ -199,6 +192,14 @@ def _own_environment(
 def settings(_own_environment: Settings | None) -> Settings:
     """The settings of the test's own environment, before anything else was set in it."""
     return _own_environment or get_settings()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loads_at_normal_priority() -> None:
+    """Imported here, as it imports Feast, which names a folder of metrics that all processes started later share."""
+    from tests.worlds import priorities
+
+    priorities.load_at_normal_priority()
 
 
 @pytest.fixture(scope="session", autouse=True)
