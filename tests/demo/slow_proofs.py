@@ -28,8 +28,8 @@ PROOFS = (
     Proof(
         name="day-proof",
         claim="A day goes from delivered files to monitored predictions, by run-day and Dagster, both killed, and once",
-        seconds=230,
-        size={"ARGS": "--by run-day --kills 1"},
+        seconds=355,
+        size={"ARGS": "--by both --kills 1"},
         figure=r"day proof: (.*)",
     ),
 )
