@@ -28,7 +28,7 @@ PROOFS = (
     Proof(
         name="day-proof",
         claim="A day goes from delivered files to monitored predictions, by run-day and Dagster, both killed, and once",
-        seconds=355,
+        seconds=250,
         size={"ARGS": "--by both --kills 1"},
         figure=r"day proof: (.*)",
     ),
