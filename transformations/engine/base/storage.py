@@ -98,10 +98,12 @@ __all__ = [
 
 _WRITER = "writer"
 """The key in a commit's info of what no other writer has, in object storage."""
-# Versions are pins: the log is never cleaned up, whatever its age.
-_KEEP_LOG: Mapping[str, str | None] = {
+# Versions are pins: the log is never cleaned up, whatever its age. Delta reads the statistics of a table's first 32
+# columns only, where nothing else is said, and those that we need are the last ones.
+_PROPERTIES: Mapping[str, str | None] = {
     "delta.logRetentionDuration": "interval 36500 days",
     "delta.enableExpiredLogCleanup": "false",
+    "delta.dataSkippingNumIndexedCols": "-1",
 }
 
 
@@ -284,7 +286,7 @@ def publish(
                 pushed.bucket.url_of(folder) if pushed.bucket else str(folder),
                 delta_schema,
                 actions,
-                configuration=_KEEP_LOG,
+                configuration=_PROPERTIES,
                 storage_options=dict(pushed.bucket.delta_options) if pushed.bucket else None,
                 commit_properties=properties,
             )

@@ -3,6 +3,7 @@
 import shutil
 from datetime import UTC, date, datetime, timedelta
 
+import pyarrow as pa
 import pytest
 
 from transformations.contracts import Column
@@ -14,6 +15,8 @@ from transformations.engine.raw.drops import RawSnapshot
 from transformations.engine.raw.zone import RawTable
 
 from .raw_tables import contract, current, events, keys, origin
+
+MANY = [Column(f"c{number}", "Float64", True, "One of many") for number in range(40)]
 
 
 def test_what_a_table_knows_after_a_drop_is_what_a_new_reading_finds(tmp_path):
@@ -38,6 +41,28 @@ def test_what_a_table_knows_after_a_drop_is_what_a_new_reading_finds(tmp_path):
     table.append(noted.append_column("note", [["new"]]), origin("wider"))
     assert is_as_read_anew()
     assert current(table, "id", "note") == [(1, None), (3, None), (4, "new")]
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_a_source_may_have_more_columns_than_delta_reads_statistics_of_by_itself(tmp_path, is_old):
+    table = RawTable(contract(columns=(*contract().columns, *MANY)), tmp_path)
+
+    def wide(*rows: tuple[int, float, str]) -> pa.Table:
+        made = events(*rows)
+        for each in MANY:
+            made = made.append_column(each.name, pa.array([0.0] * made.num_rows))
+        return made
+
+    table.append(wide((1, 1.0, "2020-01-03 12:00")), origin("first"))
+    if is_old:  # as an older release has made it
+        storage.open_table(table.folder).alter.set_table_properties({"delta.dataSkippingNumIndexedCols": "32"})
+    table = RawTable(table.contract, tmp_path)
+    table.append(wide((2, 2.0, "2020-01-04 12:00")), origin("second"))
+    snapshot = RawTable(table.contract, tmp_path).snapshot()
+    assert [
+        (file.drop, file.last_day - file.first_day) for file in sorted(snapshot.stored, key=lambda file: file.drop)
+    ] == [(1, 0), (2, 0)]
+    assert current(table, "id", "c39") == [(1, 0.0), (2, 0.0)]
 
 
 def test_a_table_that_another_writer_moved_on_is_read_anew(tmp_path):
