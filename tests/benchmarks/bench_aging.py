@@ -12,6 +12,7 @@ apart, is compared with the folder of one ingestion of all days and one build.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import statistics
@@ -279,10 +280,12 @@ def ask(folder: Path, day: int, repeat: int) -> dict[str, list[float]]:
     forget_logs()
     found: dict[str, list[float]] = {name: [] for name in ASKED}
     for _ in range(repeat):
+        gc.collect()  # it takes as long as a status, and came into either by chance
         with Stopwatch() as watch:
             retrieve(store, day, SPINE)
         found["retrieval"].append(watch.seconds)
         forget_logs()
+        gc.collect()
         with Stopwatch() as watch:
             result = CliRunner().invoke(status, [], catch_exceptions=False)
         assert result.exit_code == 0, result.output
