@@ -18,7 +18,7 @@ import pyarrow as pa
 from transformations.contracts import Contract
 from transformations.engine.base import storage
 from transformations.engine.base.errors import DataError
-from transformations.engine.base.files.copies import fetch
+from transformations.engine.base.files.without_copies import footer_of
 from transformations.engine.merging.replacing import RECORD as MERGED
 from transformations.engine.raw.contract_terms import (
     TermChange,
@@ -270,16 +270,13 @@ def _files_of(delta: DeltaTable, folder: Path) -> Iterator[RawFile]:
         path = f"{folder}/{unquote(action['path'])}"
         bounds = [action.get(name) for name in (f"max.{DROP}", f"min.{BUSINESS_DAY}", f"max.{BUSINESS_DAY}")]
         # Of a table that an older release made, delta-rs reads the statistics of the first 32 columns only.
-        drop, first_day, last_day = _bounds_in(Path(path)) if None in bounds else bounds
+        drop, first_day, last_day = _bounds_in(path) if None in bounds else bounds
         yield RawFile(path=path, drop=drop, rows=action["num_records"], first_day=first_day, last_day=last_day)
 
 
-def _bounds_in(file: Path) -> tuple[int, int, int]:
+def _bounds_in(file: str) -> tuple[int, int, int]:
     """The newest drop, and the first and last business day, of a file's rows, by its own statistics."""
-    import pyarrow.parquet as pq
-
-    fetch([file])
-    facts = pq.read_metadata(file)
+    facts = footer_of(file)
     places = {facts.schema.column(place).name: place for place in range(facts.num_columns)}
     groups = [facts.row_group(number) for number in range(facts.num_row_groups)]
     drops, days = ([group.column(places[name]).statistics for group in groups] for name in (DROP, BUSINESS_DAY))

@@ -69,11 +69,16 @@ def append(change: RolloutStep, effective: datetime, candidate: int = 2) -> None
     )
 
 
+def begin_rollout_in_an_hour(project: Path) -> None:
+    """Another version answers everybody from then on."""
+    release_another(project, hyperparameters={"l2": 3.0})
+    append(RolloutStep(action="start", step=1, percent=100, salt="s", unit=("user_id",)), NOW + timedelta(hours=1))
+
+
 async def test_a_step_that_comes_due_while_the_log_is_out_of_reach_waits_until_it_was_read_again(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release_another(project, hyperparameters={"l2": 3.0})
-    append(RolloutStep(action="start", step=1, percent=100, salt="s", unit=("user_id",)), NOW + timedelta(hours=1))
+    begin_rollout_in_an_hour(project)
     moment = NOW
     reads = EventLog.events
     is_away, refused = False, 0
@@ -104,8 +109,7 @@ async def test_what_a_slow_read_of_the_log_has_found_is_as_old_as_its_begin(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The step is taken back while the server still reads the log of before, and comes due meanwhile."""
-    release_another(project, hyperparameters={"l2": 3.0})
-    append(RolloutStep(action="start", step=1, percent=100, salt="s", unit=("user_id",)), NOW + timedelta(hours=1))
+    begin_rollout_in_an_hour(project)
     moment = NOW
     reads = EventLog.events
     goes_on, has_read = threading.Event(), threading.Event()
