@@ -12,13 +12,13 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import TypeAlias
 
 FILE = "SHA256SUMS"
-_LINE = re.compile(r"^([0-9a-f]{64})  ([^\r\n]+)\r?$", re.MULTILINE)
+_LINE = re.compile(rb"^([0-9a-f]{64})  ([^\r\n]+)\r?$", re.MULTILINE)
+_DIGITS = 64
 _THREADS = 4
 _FILES_KEPT = 64
 _Stamp: TypeAlias = tuple[int, int, int]
@@ -59,40 +59,79 @@ def append(folder: Path, known: Mapping[str, str]) -> None:
     finally:
         os.close(descriptor)
     if after.st_size == size + len(written):  # else somebody else has appended, too
-        READ.grow(file, before, after, known)
+        READ.grow(file, before, after, written, known)
 
 
 def recorded(folder: Path) -> Mapping[str, str]:
     """The recorded checksums by file, relative to the folder; lines that cannot be read are skipped."""
-    return _lines_of(folder).checksums
+    return _lines_of(folder)
 
 
 def greatest(folder: Path, prefix: str) -> str:
     """The greatest of the recorded names that begin so; empty without any."""
-    lines = _lines_of(folder)
-    if prefix not in lines.greatest:
-        lines.greatest[prefix] = max((name for name in lines.checksums if name.startswith(prefix)), default="")
-    return lines.greatest[prefix]
+    return _lines_of(folder).greatest(prefix)
 
 
 def times_recorded(folder: Path, name: str) -> int:
     """How often a checksum of this file was recorded: more than once where it was written anew."""
     file = folder / FILE
-    return sum(each == name for each, _ in found_in(file)) if file.is_file() else 0
+    return sum(each == name for each, _ in _found_in(_read(file))) if file.is_file() else 0
 
 
-@dataclass(frozen=True)
-class _Lines:
-    """What a file says. greatest: by prefix, as far as somebody has asked."""
+class _Lines(Mapping[str, str]):
+    """The checksums in a file's text, by name.
 
-    checksums: Mapping[str, str]
-    greatest: dict[str, str]
+    A table of years has tens of thousands of lines, and whoever opens it asks for a few: those are searched for, from
+    the end, where they stand as a rule. Who goes through all has them all read.
+    """
+
+    def __init__(self, text: bytes, greatest: Mapping[str, str] | None = None) -> None:
+        self._text = text
+        self._greatest = dict(greatest or {})
+        self._all: Mapping[str, str] | None = None
+
+    def __getitem__(self, name: str) -> str:
+        written = name.encode("utf-8", errors="surrogatepass")
+        at = len(self._text)
+        while (at := self._text.rfind(b"  " + written, 0, at)) >= 0:
+            line = _LINE.match(self._text, max(0, at - _DIGITS))
+            if line and line[2] == written:
+                return line[1].decode()
+            at += 1 + len(written)  # a name may begin with what it is searched by
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def greatest(self, prefix: str) -> str:
+        """The greatest name that begins so; empty without any."""
+        if prefix not in self._greatest:
+            begun = re.findall(rb"  (?=(%b[^\r\n]*))" % re.escape(prefix.encode()), self._text)
+            names = (each.decode("utf-8", errors="replace") for each in sorted(begun, reverse=True))
+            self._greatest[prefix] = next((name for name in names if name in self), "")
+        return self._greatest[prefix]
+
+    def with_more(self, written: bytes, added: Mapping[str, str]) -> _Lines:
+        """The lines of the file once these bytes are appended, which add these checksums."""
+        greatest = {
+            prefix: max((name, *(each for each in added if each.startswith(prefix))))
+            for prefix, name in list(self._greatest.items())
+        }
+        return _Lines(self._text + written, greatest)
+
+    def _read(self) -> Mapping[str, str]:
+        if self._all is None:
+            self._all = dict(_found_in(self._text))
+        return self._all
 
 
 class _Read:
     """What was read of files, each as long as it stays as it was, or is appended to by this process alone.
 
-    A table of years has tens of thousands of lines, and each commit adds some: nobody reads the others again.
+    Each commit to a table adds some lines: nobody reads the others again.
     """
 
     def __init__(self) -> None:
@@ -106,21 +145,18 @@ class _Read:
             known = self._lines.get(file)
         if known is not None and known[0] == _stamp_of(facts):
             return known[1]
-        lines = _Lines(dict(found_in(file)), {})
+        lines = _Lines(_read(file))
         self._keep(file, facts, lines)
         return lines
 
-    def grow(self, file: Path, before: os.stat_result, after: os.stat_result, added: Mapping[str, str]) -> None:
+    def grow(
+        self, file: Path, before: os.stat_result, after: os.stat_result, written: bytes, added: Mapping[str, str]
+    ) -> None:
         """Take over what this process has appended to a file that it knows as it was before."""
         with self._lock:
             known = self._lines.get(file)
         if known is not None and known[0] == _stamp_of(before):
-            lines = known[1]
-            greatest = {
-                prefix: max((name, *(each for each in added if each.startswith(prefix))))
-                for prefix, name in list(lines.greatest.items())
-            }
-            self._keep(file, after, _Lines({**lines.checksums, **added}, greatest))
+            self._keep(file, after, known[1].with_more(written, added))
 
     def _keep(self, file: Path, facts: os.stat_result, lines: _Lines) -> None:
         with self._lock:
@@ -136,7 +172,7 @@ READ = _Read()
 def _lines_of(folder: Path) -> _Lines:
     file = folder / FILE
     if not file.is_file():
-        return _Lines({}, {})
+        return _Lines(b"")
     return READ.lines(file, file.stat())
 
 
@@ -144,7 +180,10 @@ def _stamp_of(facts: os.stat_result) -> _Stamp:
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
-def found_in(file: Path) -> Iterator[tuple[str, str]]:
-    """The names and checksums in a file, line by line."""
-    text = file.read_bytes().decode("utf-8", errors="replace")
-    return ((name, checksum) for checksum, name in _LINE.findall(text))
+def _read(file: Path) -> bytes:
+    return file.read_bytes()
+
+
+def _found_in(text: bytes) -> Iterator[tuple[str, str]]:
+    """The names and checksums in a file's text, line by line."""
+    return ((name.decode("utf-8", errors="replace"), each.decode()) for each, name in _LINE.findall(text))

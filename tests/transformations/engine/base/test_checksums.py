@@ -1,9 +1,12 @@
 """Checksums beside the files: appended line by line, and read again only where somebody else has written."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from transformations.engine.base import checksums
 from transformations.engine.base.checksums import FILE, append, greatest, recorded, times_recorded
@@ -14,8 +17,8 @@ A, B, C = "a" * 64, "b" * 64, "c" * 64
 @pytest.fixture
 def readings(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """How often a file of checksums was read."""
-    found, read = checksums.found_in, list[Path]()
-    monkeypatch.setattr(checksums, "found_in", lambda file: read.append(file) or found(file))
+    found, read = checksums._read, list[Path]()
+    monkeypatch.setattr(checksums, "_read", lambda file: read.append(file) or found(file))
     return lambda: len(read)
 
 
@@ -61,3 +64,24 @@ def test_a_file_that_was_written_anew_has_been_recorded_twice(tmp_path: Path) ->
     append(tmp_path, {"one": B, "two": A})
     assert [times_recorded(tmp_path, name) for name in ("one", "two", "three")] == [2, 1, 0]
     assert times_recorded(tmp_path / "no folder", "one") == 0
+
+
+_ALL = ("a", "b", "a  b", "ab", "log/1", "log/10", "log/2", "lög/3")
+_NAMES = st.sampled_from(_ALL)
+_LINES = st.tuples(st.sampled_from([A, B, C, A[:-1], "G" * 64]), _NAMES, st.sampled_from(["\n", "\r\n", "", "\n\n"]))
+
+
+@given(lines=st.lists(_LINES, max_size=8), added=st.dictionaries(_NAMES, st.just(A), max_size=2))
+def test_searching_for_a_line_finds_what_reading_all_of_them_finds(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[tuple[str, str, str]], added: dict[str, str]
+) -> None:
+    folder = tmp_path_factory.mktemp("sums")
+    (folder / FILE).write_bytes("".join(f"{checksum}  {name}{end}" for checksum, name, end in lines).encode())
+    for more in ({}, added):
+        append(folder, more)
+        text = (folder / FILE).read_bytes().decode()
+        whole = [re.fullmatch(r"([0-9a-f]{64})  ([^\r]+)\r?", line) for line in text.split("\n")]
+        expected = {found[2]: found[1] for found in whole if found}
+        assert {name: found for name in [*expected, *_ALL] if (found := recorded(folder).get(name))} == expected
+        assert greatest(folder, "log/") == max((name for name in expected if name.startswith("log/")), default="")
+    assert dict(recorded(folder)) == expected
