@@ -153,6 +153,9 @@ bench-on-demand: $(STAMP)  ## Measure Feast's own on-demand views on our stores 
 bench-online: $(STAMP)  ## Measure the online store against Feast's own (ARGS="--only lookups --repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_online.py $(ARGS)
 
+bench-opening: $(STAMP)  ## Measure what opening a table of 5,000 versions costs (ARGS="--versions 1000": a quick look)
+	$(BIN)/python tests/benchmarks/bench_opening.py $(ARGS)
+
 bench-predict: $(STAMP)  ## Measure the model server over HTTP (ARGS="--repeat 1 --seconds 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_predict.py $(ARGS)
 

@@ -48,6 +48,7 @@ def _case(rows: int, users: int, is_skewed: bool, memory: str, partitions: int, 
     findings = [
         Finding(name, f"{call} call", ours[call], "s", stock[call], bar if call == "warm" else None)
         for call in ("warm", "first")
+        if ours[call] and stock[call]
     ]
     findings.append(Finding(name, "memory of all processes", ours["memory"], "GiB", stock["memory"]))
     different = any(

@@ -55,7 +55,7 @@ def measure(side: str, case: Case, calls: int) -> dict[str, list[float]]:
     """Seconds of the first call and of so many warm ones, GiB at the worst moment, and what the values are, summed up.
 
     The first call's rows are summed up by Spark, those of the others go to its `noop` sink. A side whose first call
-    takes a minute is not called again.
+    takes a minute is not called again, and has no warm call to report.
     """
     with tempfile.TemporaryDirectory() as folder, peak_memory() as memory:
         call = _call(side, case, Path(folder))
@@ -67,7 +67,7 @@ def measure(side: str, case: Case, calls: int) -> dict[str, list[float]]:
                 _consume(call())
             warm.append(watch.seconds)
     say(f"{side}: first {first.seconds:.1f} s, warm {', '.join(f'{each:.1f}' for each in warm)} s")
-    return {"first": [first.seconds], "warm": warm or [first.seconds], "memory": [memory()], **facts}
+    return {"first": [first.seconds], "warm": warm, "memory": [memory()], **facts}
 
 
 def _call(side: str, case: Case, folder: Path) -> Callable[[], DataFrame]:
