@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from traceback import walk_tb
 from typing import get_args
 
 from transformations.engine.base import checksums
@@ -270,6 +271,12 @@ def _of_memory(error: BaseException, text: str) -> LowMemoryError | None:
             "a worker of Spark was stopped from outside, as the system does when memory runs out (see `dmesg`). Free "
             "memory, or use fewer workers at a time: FEATURES_SPARK_MASTER='local[1]'. Nothing was published."
         )
+    if _is_of_lost_java(error):
+        return LowMemoryError(
+            f"Spark's Java has ended in the middle of its work: it crashed or was stopped from outside, as the system "
+            f"does when memory runs out (see `dmesg`). Nothing was published: repeat the command. If it happens again, "
+            f"free memory, or lower FEATURES_SPARK_DRIVER_MEMORY={get_settings().spark_driver_memory}."
+        )
     found = _OUT_OF_MEMORY.search(text)
     if found is None and not isinstance(error, MemoryError):
         return None
@@ -279,6 +286,14 @@ def _of_memory(error: BaseException, text: str) -> LowMemoryError | None:
         f"smaller parts: a delivery in several files, a load view by view (`--views`), a build of fewer days (`--to`). "
         f"Nothing half-done can be seen."
     )
+
+
+def _is_of_lost_java(error: BaseException) -> bool:
+    """Whether an error is that Spark's Java no longer answers, for which py4j mostly raises Python's own errors."""
+    if type(error).__name__ == "Py4JNetworkError":
+        return True
+    frames = walk_tb(error.__traceback__) if isinstance(error, ConnectionError) else ()
+    return any(frame.f_globals.get("__name__", "").startswith("py4j.") for frame, _ in frames)
 
 
 def _of_number(number: int | None, path: str | None) -> FeaturesError | None:

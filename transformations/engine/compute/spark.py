@@ -54,6 +54,7 @@ def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: 
     """
     from pyspark.sql import SparkSession
 
+    _forget_lost_java()
     running = SparkSession.getActiveSession()
     if running is not None:
         return running
@@ -89,6 +90,17 @@ def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: 
     if not is_local(settings):
         session.sparkContext.addPyFile(str(zipped_packages(settings.spark_dir)))
     return session
+
+
+def _forget_lost_java() -> None:
+    """Let a session begin anew where the Java of an earlier one has ended, which pyspark (4.3) does not look at."""
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    java = getattr(SparkContext._gateway, "proc", None)
+    if java is not None and java.poll() is not None:
+        SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None
+        SparkSession._instantiatedSession = SparkSession._activeSession = None
 
 
 def _launch_java(given: Mapping[str, str], folder: Path) -> None:

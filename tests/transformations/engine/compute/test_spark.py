@@ -2,16 +2,24 @@
 
 import os
 import stat
+import subprocess
+import sys
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from py4j.java_gateway import GatewayParameters, JavaGateway
+from py4j.protocol import Py4JError
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
-from transformations.engine.base.errors import ServiceUnavailableError
+from transformations.engine.base.disk_faults import known_fault
+from transformations.engine.base.errors import LowMemoryError, ServiceUnavailableError
 from transformations.engine.base.settings import Settings
+from transformations.engine.compute import spark
 from transformations.engine.compute.spark import parquet_rows, spark_session
 
 
@@ -69,3 +77,52 @@ def test_java_s_words_are_not_repeated_where_spark_does_not_start(
     with pytest.raises(ServiceUnavailableError, match=r"Spark did not start \(ValueError\).*spark\.log") as raised:
         spark_session(spark_settings)
     assert "hunter2" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_java_that_no_longer_answers_is_told_of() -> None:
+    with pytest.raises((OSError, Py4JError)) as raised:  # py4j lets out what the system says, or says it itself
+        JavaGateway(gateway_parameters=GatewayParameters(port=1)).jvm.System.currentTimeMillis()
+    fault = known_fault(raised.value)
+    assert isinstance(fault, LowMemoryError)
+    assert "Spark's Java has ended in the middle of its work" in str(fault)
+    assert known_fault(ConnectionRefusedError(111, "Connection refused")) is None  # of somebody else
+
+
+def test_a_session_of_a_java_that_has_ended_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = {SparkContext: ("_gateway", "_jvm", "_active_spark_context"), SparkSession: ("_instantiatedSession",)}
+    for owner, names in kept.items():
+        for name in names:
+            monkeypatch.setattr(owner, name, "of the Java that has ended")
+    for code, expected in ((None, "of the Java that has ended"), (-9, None)):
+        java = SimpleNamespace(poll=lambda code=code: code)
+        monkeypatch.setattr(SparkContext, "_gateway", SimpleNamespace(proc=java))
+        spark._forget_lost_java()
+        assert [getattr(owner, names[-1]) for owner, names in kept.items()] == [expected, expected]
+
+
+_LOST = """
+from pyspark import SparkContext
+
+from transformations.engine.base.disk_faults import faults_in_words
+from transformations.engine.base.errors import LowMemoryError
+from transformations.engine.base.settings import get_settings
+from transformations.engine.compute.spark import spark_session
+
+session = spark_session(get_settings())
+java = SparkContext._gateway.proc
+java.kill()
+java.wait()
+try:
+    with faults_in_words():
+        session.range(5).count()
+except LowMemoryError as error:
+    print(error)
+print(spark_session(get_settings()).range(5).count(), "rows")
+"""
+
+
+@pytest.mark.proof
+def test_work_goes_on_in_the_process_whose_java_was_killed() -> None:
+    ran = subprocess.run([sys.executable, "-c", _LOST], capture_output=True, text=True, check=False, timeout=120)
+    assert "Spark's Java has ended in the middle of its work" in ran.stdout, ran.stderr
+    assert ran.stdout.endswith("5 rows\n"), ran.stderr
