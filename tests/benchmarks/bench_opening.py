@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 from harness import Bar, Finding, in_fresh_process, in_turns, options, report, say
@@ -77,7 +78,7 @@ def measure(tables: dict[int, Path], repeat: int) -> list[Finding]:
     small, large = tables
     for path in tables.values():
         _opened(path)
-    taken = in_turns({str(each): lambda path=path: _opened(path) for each, path in tables.items()}, repeat)
+    taken = in_turns({str(each): partial(_opened, path) for each, path in tables.items()}, repeat)
     own, rival = taken[str(large)]["opening"], taken[str(small)]["opening"]
     return [Finding(f"{large:,} versions vs {small}", "opening", own, "ms", rival, BAR)]
 

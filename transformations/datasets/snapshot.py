@@ -5,7 +5,6 @@ A snapshot holds the text of on-demand views, which Feast executes on reading: i
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.files.scratch import scratch_folder
 from transformations.engine.base.settings import Settings
 from transformations.stores.base.places import portable_path
 from transformations.stores.computed.rollout import as_served
@@ -80,8 +80,8 @@ def open_snapshot(
     config: of the repository whose offline store settings hold here.
     """
     proto = ParseDict(dict(snapshot), RegistryProto())
-    with tempfile.TemporaryDirectory(prefix="features-dataset-") as folder:
-        registry = Path(folder) / "registry.db"
+    with scratch_folder("features-dataset-") as folder:
+        registry = folder / "registry.db"
         registry.write_bytes(proto.SerializeToString())
         offline = config.offline_store.model_dump() | {"table_versions": dict(versions)}
         known = RepoConfig(

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from typing import TypeAlias
 
 from transformations.contracts import Contract
 from transformations.contracts.model import TableServer
+from transformations.engine.base.files.scratch import scratch_folder
 from transformations.engine.base.settings import Settings
 from transformations.engine.raw.drops import Origin, RawSnapshot
 from validation.pulls import duckdb_rows, spark_rows, sqlalchemy_rows
@@ -67,8 +67,7 @@ def pulled(contract: Contract, server: TableServer, before: RawSnapshot | None, 
     watermark; ServiceUnavailableError for a database that does not answer.
     """
     recorded = _last_mark(server, before)
-    with tempfile.TemporaryDirectory(prefix="features-pull-", dir=settings.ingest_spill) as name:
-        folder = Path(name)
+    with scratch_folder("features-pull-", settings.ingest_spill) as folder:
         found = _READERS[server.kind](contract, server, recorded, folder, settings)
         mark = recorded_mark(found.mark, contract, settings.now())
         yield Pulled(

@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +19,7 @@ from transformations.contracts import Contract
 from transformations.contracts.quality import QualityRule
 from transformations.contracts.texts import nearest
 from transformations.engine.base.errors import UsageError
+from transformations.engine.base.files.scratch import scratch_folder
 from transformations.engine.base.settings import Settings
 from transformations.engine.launch.elsewhere import are_elsewhere
 from validation.quality.compiled_rules import CompiledRule, suite_of
@@ -39,8 +39,7 @@ def judge_rows(rows: DropRows, rules: Sequence[CompiledRule], count: int, settin
     """
     if not rules:
         return []
-    with tempfile.TemporaryDirectory(prefix="features-quality-") as name:
-        folder = Path(name)
+    with scratch_folder("features-quality-") as folder:
         dtypes = {column.name: column.dtype for column in rows.contract.columns}
         suite = suite_of(rows.contract, tuple(rules)) | {"rows": count, "dtypes": dtypes}
         job = {"suite": suite, "spark": count > settings.quality_pandas_rows}

@@ -75,7 +75,7 @@ def greatest(folder: Path, prefix: str) -> str:
 def times_recorded(folder: Path, name: str) -> int:
     """How often a checksum of this file was recorded: more than once where it was written anew."""
     file = folder / FILE
-    return sum(each == name for each, _ in _found_in(_read(file))) if file.is_file() else 0
+    return sum(each == name for each, _ in _found_in(bytes_of(file))) if file.is_file() else 0
 
 
 class _Lines(Mapping[str, str]):
@@ -145,7 +145,7 @@ class _Read:
             known = self._lines.get(file)
         if known is not None and known[0] == _stamp_of(facts):
             return known[1]
-        lines = _Lines(_read(file))
+        lines = _Lines(bytes_of(file))
         self._keep(file, facts, lines)
         return lines
 
@@ -180,7 +180,8 @@ def _stamp_of(facts: os.stat_result) -> _Stamp:
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
-def _read(file: Path) -> bytes:
+def bytes_of(file: Path) -> bytes:
+    """What a file of checksums holds."""
     return file.read_bytes()
 
 

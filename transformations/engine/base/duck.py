@@ -6,8 +6,6 @@ import atexit
 import ctypes
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from transformations.engine.base.disk_faults import note_reads
 from transformations.engine.base.errors import UsageError
+from transformations.engine.base.files.scratch import make_scratch
 from transformations.engine.base.storage import make_folder
 
 if TYPE_CHECKING:
@@ -154,9 +153,8 @@ class _Duckdb:
     def __init__(self, spill_in: Path | None, settings: Mapping[str, str | int]) -> None:
         import duckdb
 
-        if spill_in is not None:
-            make_folder(spill_in)
-        self.spill = Path(tempfile.mkdtemp(prefix="features-duckdb-", dir=spill_in))
+        self._scratch = make_scratch("features-duckdb-", spill_in)
+        self.spill = self._scratch.path
         self.root = duckdb.connect(
             config={
                 **settings,
@@ -178,7 +176,7 @@ class _Duckdb:
         atexit.unregister(self.end)
         if os.getpid() == self._process:
             self.root.close()
-            shutil.rmtree(self.spill, ignore_errors=True)
+            self._scratch.remove()
 
 
 SHARED: dict[tuple[Path | None, tuple[tuple[str, str | int], ...]], _Duckdb] = {}

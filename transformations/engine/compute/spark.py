@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from transformations.engine.base.disk_faults import note_reads
 from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError
+from transformations.engine.base.files.scratch import use_beside_others
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import make_file, make_folder
 from transformations.engine.base.words import ALL_BUT_KNOWN_SPARK_SETTINGS
@@ -41,6 +42,8 @@ _WORKERS = {
     "spark.python.daemon.module": "transformations.engine.launch.spark_workers",
     "spark.executorEnv.SPARK_WORKERS_IMPORT": "transformations.engine.compute.job",
 }
+_LEAVINGS = ("blockmgr-*", "spark-*")
+"""What Spark keeps on disk for as long as it runs: shuffled rows, and what does not fit into memory."""
 _GLOB_CHARACTERS = re.compile(r"[{}\[\]*?\\]")
 _PARTITIONS = "spark.sql.shuffle.partitions"
 _QUIET = Path(__file__).with_name("log4j2.properties")
@@ -54,7 +57,7 @@ def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: 
     """
     from pyspark.sql import SparkSession
 
-    _forget_lost_java()
+    forget_lost_java()
     running = SparkSession.getActiveSession()
     if running is not None:
         return running
@@ -68,6 +71,8 @@ def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: 
     given = {"spark.app.name": "features", "spark.master": settings.spark_master, **_defaults(settings)}
     given |= settings.spark_conf
     make_folder(settings.spark_dir)
+    if is_local(settings):
+        use_beside_others(settings.spark_dir, _LEAVINGS)
     log = settings.spark_dir / "spark.log"
     try:
         with _environment(launched_with), _stderr_into(log):
@@ -92,7 +97,7 @@ def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: 
     return session
 
 
-def _forget_lost_java() -> None:
+def forget_lost_java() -> None:
     """Let a session begin anew where the Java of an earlier one has ended, which pyspark (4.3) does not look at."""
     from pyspark import SparkContext
     from pyspark.sql import SparkSession

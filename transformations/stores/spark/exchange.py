@@ -8,29 +8,22 @@ from __future__ import annotations
 
 import atexit
 import os
-import shutil
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-from transformations.engine.base.disk_faults import paths_in
-from transformations.engine.base.storage import make_folder
+from transformations.engine.base.files.scratch import Scratch, make_scratch
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-
-_PREFIX = "exchange-"
-_LEFT_SECONDS = 7 * 86_400
-"""A folder that nobody has touched for so long was left by a killed process."""
 
 
 @dataclass
 class _Exchange:
     """process: that opened it. plan: Java's weak reference to the plan of the frame that it is for, once known."""
 
+    scratch: Scratch
     process: int
     plan: Any = None
 
@@ -40,11 +33,10 @@ _OPEN: dict[Path, _Exchange] = {}
 
 def open_exchange(place: Path) -> Path:
     """A new folder in a place that all tasks can read; those that are no longer needed go."""
-    _sweep(place)
-    folder = place / f"{_PREFIX}{uuid4().hex}"
-    make_folder(folder)
-    _OPEN[folder] = _Exchange(os.getpid())
-    return folder
+    _sweep()
+    scratch = make_scratch("exchange-", place)
+    _OPEN[scratch.path] = _Exchange(scratch, os.getpid())
+    return scratch.path
 
 
 def keep_for(frame: DataFrame, folder: Path) -> None:
@@ -58,20 +50,15 @@ def keep_for(frame: DataFrame, folder: Path) -> None:
         _OPEN[folder].plan = jvm.java.lang.ref.WeakReference(plan)
 
 
-def _sweep(place: Path) -> None:
+def _sweep() -> None:
     for folder, opened in list(_OPEN.items()):
         with suppress(Exception):  # of a Java that has ended
             if opened.plan is not None and opened.plan.get() is None:
-                shutil.rmtree(folder, ignore_errors=True)
-                del _OPEN[folder]
-    for folder in paths_in(place, f"{_PREFIX}*"):
-        with suppress(OSError):
-            if folder.stat().st_mtime < time.time() - _LEFT_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+                _OPEN.pop(folder).scratch.remove()
 
 
 @atexit.register
 def _end() -> None:
-    for folder, opened in _OPEN.items():
+    for opened in _OPEN.values():
         if opened.process == os.getpid():  # a forked process leaves its parent's alone
-            shutil.rmtree(folder, ignore_errors=True)
+            opened.scratch.remove()

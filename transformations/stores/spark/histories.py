@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 
 from transformations.engine.base.disk_faults import note_reads
 from transformations.engine.base.file_rows_sql import Scan
+from transformations.engine.base.files.scratch import scratch_folder
 from transformations.engine.base.files.without_copies import footer_of
 from transformations.engine.base.moments import micros_to_instant
 from transformations.engine.base.settings import get_settings
@@ -147,7 +147,7 @@ def _scan(stored: Stored, footers: Sequence[pq.FileMetaData], resources: Resourc
     with session(resources) as connection:
         if not are_elsewhere():
             return stored.scan(connection)
-        with tempfile.TemporaryDirectory(prefix="features-columns-") as folder:
+        with scratch_folder("features-columns-") as folder:
             schemas = {footer.schema.to_arrow_schema().remove_metadata() for footer in footers}
             files = [f"{folder}/{number}.parquet" for number in range(len(schemas))]
             for file, schema in zip(files, schemas, strict=True):

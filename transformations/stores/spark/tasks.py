@@ -6,7 +6,6 @@ histories stand in files of the task's folder, each with the rows in the order o
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from transformations.engine.base import errors, storage
+from transformations.engine.base.files.scratch import scratch_folder
 from transformations.engine.launch.task_errors import told
 from transformations.stores.base.values import canonical_key, moments_of
 from transformations.stores.computed.wiring import look_for_code_in
@@ -185,8 +185,8 @@ def _put_down(rows: pa.Table, exchange: Path) -> pa.Table:
 
 def _join(batches: Batches, stage: Stage, plan: Plan, timestamp: str) -> Iterator[pa.Table]:
     """The spine's rows of a partition with the values of a stage's views as further columns."""
-    with tempfile.TemporaryDirectory(prefix="features-partition-", dir=plan.resources.spill) as folder:
-        files = _Files(Path(folder), stage)
+    with scratch_folder("features-partition-", plan.resources.spill) as folder:
+        files = _Files(folder, stage)
         for table in _in_portions(_spine_tables(batches, files), ROWS_AT_ONCE):
             spine = _spine_of(table, timestamp)
             values = stored_values(spine, replace(plan, stored=stage.stored if stage.is_read_whole else files.stored))

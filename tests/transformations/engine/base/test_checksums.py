@@ -17,8 +17,8 @@ A, B, C = "a" * 64, "b" * 64, "c" * 64
 @pytest.fixture
 def readings(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """How often a file of checksums was read."""
-    found, read = checksums._read, list[Path]()
-    monkeypatch.setattr(checksums, "_read", lambda file: read.append(file) or found(file))
+    found, read = checksums.bytes_of, list[Path]()
+    monkeypatch.setattr(checksums, "bytes_of", lambda file: read.append(file) or found(file))
     return lambda: len(read)
 
 

@@ -1,7 +1,6 @@
 """Rows that tasks put down for each other stay as long as a frame of Spark may need them, and no longer."""
 
 import gc
-import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,16 +16,6 @@ from transformations.engine.compute.spark import spark_session
 from transformations.stores.spark.exchange import open_exchange
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
-
-
-def test_what_a_killed_process_left_goes_after_a_week(tmp_path: Path) -> None:
-    left, young = tmp_path / "exchange-left", tmp_path / "exchange-young"
-    for each in (left, young):
-        each.mkdir()
-    os.utime(left, (time.time() - 8 * 86_400,) * 2)
-    opened = open_exchange(tmp_path)
-    assert opened.stat().st_mode & 0o777 == 0o750
-    assert sorted(tmp_path.iterdir()) == sorted([young, opened])
 
 
 @pytest.mark.proof
