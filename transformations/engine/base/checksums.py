@@ -19,6 +19,8 @@ from typing import TypeAlias
 FILE = "SHA256SUMS"
 _LINE = re.compile(rb"^([0-9a-f]{64})  ([^\r\n]+)\r?$", re.MULTILINE)
 _DIGITS = 64
+_MOST_SEARCHES = 50
+"""As many take as long as reading all lines does, of a table of years."""
 _THREADS = 4
 _FILES_KEPT = 64
 _Stamp: TypeAlias = tuple[int, int, int]
@@ -82,15 +84,19 @@ class _Lines(Mapping[str, str]):
     """The checksums in a file's text, by name.
 
     A table of years has tens of thousands of lines, and whoever opens it asks for a few: those are searched for, from
-    the end, where they stand as a rule. Who goes through all has them all read.
+    the end, where they stand as a rule. Who asks for many, or goes through all, has them all read.
     """
 
     def __init__(self, text: bytes, greatest: Mapping[str, str] | None = None) -> None:
         self._text = text
         self._greatest = dict(greatest or {})
         self._all: Mapping[str, str] | None = None
+        self._searches = 0
 
     def __getitem__(self, name: str) -> str:
+        self._searches += 1
+        if self._all is not None or self._searches > _MOST_SEARCHES:
+            return self._read()[name]
         written = name.encode("utf-8", errors="surrogatepass")
         at = len(self._text)
         while (at := self._text.rfind(b"  " + written, 0, at)) >= 0:
