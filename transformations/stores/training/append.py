@@ -23,6 +23,7 @@ from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import plural
 from transformations.stores.base.source_paths import path_of, stored_names
+from transformations.stores.base.values import moments_of
 from transformations.stores.base.views import DEFINITION_HASH
 from transformations.stores.history.history import source_history
 from transformations.stores.history.source_files import folder_columns, folder_name, locate
@@ -136,6 +137,8 @@ def _convert_column(view: FeatureView, name: str, column: pa.ChunkedArray, store
     Arrow refuses most of them itself, but rounds a float to fewer digits: what comes back from the stored value has to
     be the value that was given, unless the view declares those digits.
     """
+    if pa.types.is_timestamp(stored) and _is_text(column.type):  # JSON has no timestamps
+        column = pa.chunked_array([moments_of(column, f"{view.name}: column {name!r} of the rows to append")])
     try:
         found = column.cast(stored)
         lost = _lost_rows(_round_as_declared(view, name, column, found), found)
@@ -170,10 +173,27 @@ def _lost_rows(given: pa.ChunkedArray, found: pa.ChunkedArray) -> list[int]:
         parents = pc.list_parent_indices(given)
         lost = _lost_rows(pc.list_flatten(given), pc.list_flatten(found))
         return sorted({parents[element].as_py() for element in lost})
-    if types.is_nested(given.type) or types.is_null(given.type):
+    if types.is_nested(given.type):
+        pairs = zip(given.to_pylist(maps_as_pydicts="lossy"), found.to_pylist(maps_as_pydicts="lossy"), strict=True)
+        return [row for row, (value, kept) in enumerate(pairs) if not _is_kept(value, kept)]
+    # Arrow refuses a text with more digits than a decimal has; one with fewer, such as 3.5 for 3.50, is the same number.
+    if types.is_null(given.type) or (_is_text(given.type) and types.is_decimal(found.type)):
         return []
     # Of a decimal, Arrow's own cast does not give the nearest float.
     exact = found.cast(pa.string()) if types.is_decimal(found.type) and types.is_floating(given.type) else found
     is_other = pc.not_equal(exact.cast(given.type), given)
     rows: list[int] = pc.indices_nonzero(pc.and_kleene(is_other, pc.equal(given, given))).to_pylist()  # NaN is no other
     return rows
+
+
+def _is_kept(given: object, found: object) -> bool:
+    """Whether a value with fields or keys is there in what it was stored as, which may have further ones, null."""
+    if isinstance(given, dict):
+        return isinstance(found, dict) and all(_is_kept(value, found.get(key)) for key, value in given.items())
+    if isinstance(given, list):
+        return isinstance(found, list) and len(given) == len(found) and all(map(_is_kept, given, found))
+    return given == found or (given != given and found != found)  # NaN
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
