@@ -19,6 +19,7 @@ from typing import TypeAlias
 FILE = "SHA256SUMS"
 _LINE = re.compile(rb"^([0-9a-f]{64})  ([^\r\n]+)\r?$", re.MULTILINE)
 _DIGITS = 64
+_NO_UTF_8 = "\ufffd"
 _MOST_SEARCHES = 50
 """As many take as long as reading all lines does, of a table of years."""
 _THREADS = 4
@@ -56,7 +57,9 @@ def append(folder: Path, known: Mapping[str, str]) -> None:
         if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a killed writer's half line stays apart
             lines = "\n" + lines
         written = lines.encode()
-        os.write(descriptor, written)
+        left = memoryview(written)
+        while left:  # a full disk takes a part, and says so the next time
+            left = left[os.write(descriptor, left) :]
         after = os.fstat(descriptor)
     finally:
         os.close(descriptor)
@@ -96,6 +99,8 @@ class _Lines(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         self._searches += 1
         if self._all is not None or self._searches > _MOST_SEARCHES:
+            return self._read()[name]
+        if _NO_UTF_8 in name:  # which stands for other bytes
             return self._read()[name]
         written = name.encode("utf-8", errors="surrogatepass")
         at = len(self._text)

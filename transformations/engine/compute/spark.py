@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,8 +43,8 @@ _WORKERS = {
     "spark.python.daemon.module": "transformations.engine.launch.spark_workers",
     "spark.executorEnv.SPARK_WORKERS_IMPORT": "transformations.engine.compute.job",
 }
-_LEAVINGS = ("blockmgr-*", "spark-*")
-"""What Spark keeps on disk for as long as it runs: shuffled rows, and what does not fit into memory."""
+_LEAVINGS = ("blockmgr-*", "spark-*", "artifacts-*", "*.so", "*.so.lck")
+"""What Spark keeps on disk for as long as it runs: shuffled rows, what does not fit into memory, libraries."""
 _GLOB_CHARACTERS = re.compile(r"[{}\[\]*?\\]")
 _PARTITIONS = "spark.sql.shuffle.partitions"
 _QUIET = Path(__file__).with_name("log4j2.properties")
@@ -167,6 +168,11 @@ def _stderr_into(log: Path) -> Iterator[None]:
             os.close(kept)
 
 
+def _temporary(folder: Path) -> list[str]:
+    """Java's option for the folder of its temporary files; what Java reads it from is in ASCII."""
+    return [f"-Djava.io.tmpdir={folder}"] if str(folder).isascii() else []
+
+
 def _defaults(settings: Settings) -> dict[str, str]:
     quiet = f"-Dlog4j2.configurationFile={_QUIET.as_uri()}"
     defaults = _KEEP_MEMORY | {
@@ -185,5 +191,6 @@ def _defaults(settings: Settings) -> dict[str, str]:
             "spark.driver.host": "127.0.0.1",
             "spark.local.dir": str(settings.spark_dir),
             "spark.sql.warehouse.dir": str(settings.spark_dir / "warehouse"),
+            "spark.driver.extraJavaOptions": shlex.join([quiet, *_temporary(settings.spark_dir)]),
         }
     return defaults

@@ -37,7 +37,7 @@ def handed_over(settings: Mapping[str, str], folder: Path) -> Iterator[dict[str,
         file = _private_file(folder, ".options", "\n".join(map(_quote_option, shlex.split(options))))
         atexit.register(file.unlink, missing_ok=True)
         before = os.environ.get("JDK_JAVA_OPTIONS", "")
-        environment["JDK_JAVA_OPTIONS"] = f"{before} @{file}".strip()
+        environment["JDK_JAVA_OPTIONS"] = f'{before} "@{file}"'.strip()  # quoted for folders with a blank
     others = {name: value for name, value in settings.items() if name not in _JAVA_OPTIONS}
     properties = _private_file(
         folder,

@@ -176,7 +176,7 @@ def _lost_rows(given: pa.ChunkedArray, found: pa.ChunkedArray) -> list[int]:
     if types.is_nested(given.type):
         pairs = zip(given.to_pylist(maps_as_pydicts="lossy"), found.to_pylist(maps_as_pydicts="lossy"), strict=True)
         return [row for row, (value, kept) in enumerate(pairs) if not _is_kept(value, kept)]
-    # Arrow refuses a text with more digits than a decimal has; one with fewer, such as 3.5 for 3.50, is the same number.
+    # Arrow refuses a text with more digits than a decimal has; 3.5 for 3.50 is the same number.
     if types.is_null(given.type) or (_is_text(given.type) and types.is_decimal(found.type)):
         return []
     # Of a decimal, Arrow's own cast does not give the nearest float.

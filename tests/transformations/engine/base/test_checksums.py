@@ -1,6 +1,8 @@
 """Checksums beside the files: appended line by line, and read again only where somebody else has written."""
 
 import re
+import resource
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +66,28 @@ def test_a_file_that_was_written_anew_has_been_recorded_twice(tmp_path: Path) ->
     append(tmp_path, {"one": B, "two": A})
     assert [times_recorded(tmp_path, name) for name in ("one", "two", "three")] == [2, 1, 0]
     assert times_recorded(tmp_path / "no folder", "one") == 0
+
+
+def test_a_name_that_is_no_text_is_found_by_what_is_shown_of_it(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(f"{A}  tr".encode() + b"\xe1in\n")
+    assert {name: recorded(tmp_path)[name] for name in recorded(tmp_path)} == {"tr\ufffdin": A}
+    assert greatest(tmp_path, "tr") == "tr\ufffdin"
+
+
+def test_a_full_disk_is_told_of(tmp_path: Path) -> None:
+    """It takes a part of what is written, and the file would have no checksum."""
+    append(tmp_path, {"one": A})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            append(tmp_path, {"two": B})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    append(tmp_path, {"three": C})
+    assert recorded(tmp_path) == {"one": A, "three": C}
 
 
 _ALL = ("a", "b", "a  b", "ab", "log/1", "log/10", "log/2", "lög/3")

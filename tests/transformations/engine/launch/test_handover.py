@@ -24,7 +24,7 @@ def test_java_s_own_options_stand_in_another(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("JDK_JAVA_OPTIONS", "-Xmx1g")
     with handed_over({"spark.driver.extraJavaOptions": "-Da='x y' -Db=1"}, tmp_path) as environment:
         (file,) = tmp_path.glob("*.options")
-        assert environment["JDK_JAVA_OPTIONS"] == f"-Xmx1g @{file}"
+        assert environment["JDK_JAVA_OPTIONS"] == f'-Xmx1g "@{file}"'
         assert file.read_text() == '"-Da=x y"\n"-Db=1"'
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 

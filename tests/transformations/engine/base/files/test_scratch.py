@@ -4,9 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +35,6 @@ sys.stdin.read()
 @pytest.fixture(autouse=True)
 def _first_of_its_process() -> None:
     scratch.remove_abandoned.cache_clear()
-    use_beside_others.cache_clear()
 
 
 @contextmanager
@@ -92,12 +94,50 @@ def test_a_link_is_not_followed_and_a_folder_of_somebody_else_stays(
     assert (folder / "spilled").is_file()
 
 
-def test_what_a_library_left_goes_once_nobody_uses_the_folder(tmp_path: Path) -> None:
+def test_what_killed_processes_had_begun_to_make_or_to_remove_goes_later(tmp_path: Path) -> None:
+    old, young = tmp_path / ".own-1", tmp_path / ".own-2"
+    for each in (old, young):
+        each.mkdir()
+        (each / "spilled").write_text("rows")
+    os.utime(old, (time.time() - 3_600,) * 2)
+    make_scratch("own-", tmp_path)
+    assert not old.exists()
+    assert young.is_dir()
+
+
+def test_a_removal_that_is_killed_leaves_a_hidden_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it might have lost its lock, and would be nobody's to remove."""
+    made = make_scratch("own-", tmp_path)
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    made.remove()
+    assert [each.name for each in tmp_path.iterdir()] == [f".{made.path.name}"]
+
+
+def test_a_forked_process_leaves_its_parent_s_folder_alone(tmp_path: Path) -> None:
+    made = make_scratch("own-", tmp_path)
+    replace(made, process=os.getpid() + 1).remove()
+    assert made.path.is_dir()
+
+
+def test_nothing_is_left_where_a_folder_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def full(path: Any, *given: Any, **more: Any) -> int:
+        if str(path).endswith(".in-use"):
+            raise OSError(28, "No space left on device")
+        return opened(path, *given, **more)
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(OSError, match="No space left"):
+        make_scratch("own-", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_library_left_goes_once_nobody_else_uses_the_folder(tmp_path: Path) -> None:
     with another_process(tmp_path):
         use_beside_others(tmp_path, ("rows-*",))
         assert (tmp_path / "rows-1").is_dir()
-    use_beside_others.cache_clear()  # as in the next process, though this one still uses it
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scratch, "try_lock", lambda _: True)
-        use_beside_others(tmp_path, ("rows-*",))
-    assert not (tmp_path / "rows-1").exists()
+    (tmp_path / ".rows-2").mkdir()  # that a killed process had begun to remove
+    (tmp_path / "rows-3").touch()
+    use_beside_others(tmp_path, ("rows-*",))
+    assert not list(tmp_path.glob("*rows-*"))
