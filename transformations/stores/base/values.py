@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +29,7 @@ from feast.protos.feast.types.Value_pb2 import (
     Value,
 )
 from feast.type_map import feast_value_type_to_python_type, python_values_to_proto_values
-from feast.types import Array, FeastType, PrimitiveFeastType
+from feast.types import Array, FeastType, PrimitiveFeastType, Set
 
 from transformations.engine.base.errors import DataError, FeaturesError, UsageError
 from transformations.engine.base.first_failure import first_failure
@@ -93,6 +94,26 @@ def arrow_type(dtype: FeastType) -> pa.DataType | None:
     return ARROW.get(dtype) if isinstance(dtype, PrimitiveFeastType) else None
 
 
+def is_uuid(dtype: FeastType) -> bool:
+    """Whether a dtype is one of UUIDs, or of lists or sets of them."""
+    while isinstance(dtype, Array | Set):
+        dtype = dtype.base_type
+    return dtype in (PrimitiveFeastType.UUID, PrimitiveFeastType.TIME_UUID)
+
+
+def _uuid_text(value: Any) -> Any:
+    """A UUID in the form that Feast stores, `123e4567-…`, which is the form in training, too; ValueError for others."""
+    if isinstance(value, str | UUID):
+        return str(UUID(str(value)))
+    return value if value is None else [_uuid_text(each) for each in value]
+
+
+def _is_of_text(kind: pa.DataType) -> bool:
+    while pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind))
+
+
 def is_integer(dtype: FeastType) -> bool:
     """Whether a dtype is an integer of either width."""
     return dtype is _INT64 or dtype is _INT32
@@ -116,6 +137,8 @@ def as_feature(column: Column, dtype: FeastType, place: str) -> pa.Array:
 
     def exotic(array: pa.Array) -> pa.Array:
         result = convert(array, dtype, whole_seconds=True)
+        if is_uuid(dtype) and _is_of_text(result.type):
+            result = pa.array([_uuid_text(value) for value in result.to_pylist()], result.type)
         to_protos(result, dtype)  # Feast's own conversion has the last word on what such a dtype takes
         return result
 
@@ -270,7 +293,7 @@ def from_protos(values: Sequence[Value], dtype: FeastType, place: str) -> pa.Arr
     target = arrow_type(dtype)
     plain = [feast_value_type_to_python_type(value) for value in values]
     if target is None:
-        return pa.array(plain)
+        return pa.array([_uuid_text(value) for value in plain] if is_uuid(dtype) else plain)
     try:
         return pa.array(plain, type=target)
     except (pa.ArrowInvalid, pa.ArrowTypeError):

@@ -19,6 +19,7 @@ from transformations.engine.base.settings import get_settings
 from transformations.engine.vocabulary.functions import REQUEST_TIMESTAMP
 from transformations.stores.base.values import TIMESTAMP, Column, arrow_type, as_declared, column_of, feast_type
 from transformations.stores.computed.feast_functions import FeastFunction, feast_function, request_fields_of
+from transformations.stores.computed.objects import holds_objects, is_object, requested_objects
 from transformations.stores.computed.uncomputable import refuse_uneven
 from transformations.stores.computed.wiring import CHECK, Call, calls_of, is_wired, not_served
 
@@ -65,11 +66,24 @@ class Evaluation:
         """Whether the request's timestamps are read at all."""
         return bool(self.lacking) or any(REQUEST_TIMESTAMP in call.inputs for call in self.calls)
 
+    def request_column(self, name: str, values: Sequence[object]) -> pa.Array:
+        """The values of a request field as a column for a call. DataError for what makes none."""
+        dtype, place = self._dtypes[name]
+        return requested_objects(values, dtype, place) if is_object(dtype) else column_of(values, place)
+
+    @cached_property
+    def _dtypes(self) -> Mapping[str, tuple[FeastType, str]]:
+        return {name: (dtype, f"request field {name!r}") for name, dtype, _ in self.fields}
+
     def __call__(self, columns: Mapping[str, Column], request_timestamp: Column) -> dict[str, pa.Array]:
         """The features' values; see `evaluate`. request_timestamp: anything, unless `needs_moment`."""
         typed = dict(columns)
         for name, dtype, place in self.fields:
-            typed[name] = as_declared(columns[name], dtype, place)
+            given = columns[name]
+            if is_object(dtype):
+                typed[name] = given if holds_objects(given) else requested_objects(given, dtype, place)
+            else:
+                typed[name] = as_declared(given, dtype, place)
         if self.feasts is not None:
             return self.feasts(typed, self.names)
         values = _run_calls(self.calls, typed, request_timestamp)

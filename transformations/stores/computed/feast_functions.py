@@ -30,6 +30,7 @@ from transformations.stores.base.casting import plain
 from transformations.stores.base.values import Column, arrow_type, as_feature, column_of, frame_column
 from transformations.stores.computed.columns_read import columns_read
 from transformations.stores.computed.function_code import completed, explain_unknown_input
+from transformations.stores.computed.objects import frame_of, is_object, listed, stored_objects
 from transformations.stores.computed.uncomputable import refuse_uncomputable
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class FeastFunction:
 
     mode: `pandas`, `python` or `singleton`. inputs: the name of each column that the function is given, with the name
     of the column that it stands for: `view:feature` or a request field. outputs: dtypes by name. shared: the full names
-    of each feature that several source views have, which has no short one. known: the names of all columns that the
+    of each feature that several source views have, which has no short one. objects: the dtypes of those inputs that are
+    dictionaries or JSON. known: the names of all columns that the
     function could read. is_written: Feast calls it when rows are written, and so for no entity that has none.
     """
 
@@ -59,6 +61,7 @@ class FeastFunction:
     function: Callable[[Any], Any]
     inputs: tuple[tuple[str, str], ...]
     outputs: Mapping[str, FeastType]
+    objects: Mapping[str, FeastType]
     shared: Mapping[str, Sequence[str]]
     known: Sequence[str]
     is_written: bool = False
@@ -69,7 +72,12 @@ class FeastFunction:
 
         DataError for a function that fails, that gives no value a row, or one that its dtype cannot hold.
         """
-        given = {name: _as_given(columns[reference]) for name, reference in self.inputs}
+        given = {
+            name: stored_objects(columns[reference], self.objects[name])
+            if name in self.objects
+            else _as_given(columns[reference])
+            for name, reference in self.inputs
+        }
         rows = max(map(len, given.values()), default=0)
         if not rows:
             return {name: pa.nulls(0, arrow_type(self.outputs[name]) or pa.null()) for name in wanted}
@@ -139,7 +147,7 @@ class FeastFunction:
     def _of_frame(self, given: Arrays, wanted: Sequence[str]) -> dict[str, pa.Array]:
         import pandas as pd
 
-        frame = pa.table(dict(given)).to_pandas()
+        frame = frame_of(given)
         rows = len(frame)
         result = self.function(frame)
         if not isinstance(result, pd.DataFrame):
@@ -156,7 +164,7 @@ class FeastFunction:
         return {name: frame_column(result[name], self._place(name)) for name in wanted}
 
     def _of_lists(self, given: Arrays, rows: int, wanted: Sequence[str]) -> dict[str, pa.Array]:
-        lists = {name: array.to_pylist() for name, array in given.items()}
+        lists = {name: listed(array) for name, array in given.items()}
         result = self._checked(self.function(dict(lists)), wanted)
         if all(_is_column(result[name], rows, self.outputs[name]) for name in wanted):
             return {name: column_of(result[name], self._place(name)) for name in wanted}
@@ -166,7 +174,7 @@ class FeastFunction:
         self, given: Arrays, rows: int, wanted: Sequence[str], form: Callable[[dict[str, list[Any]]], dict[str, Any]]
     ) -> dict[str, pa.Array]:
         """Call the function for one row at a time. form: makes its argument of lists of one value."""
-        lists = {name: array.to_pylist() for name, array in given.items()}
+        lists = {name: listed(array) for name, array in given.items()}
         found: dict[str, list[Any]] = {name: [] for name in wanted}
         for row in range(rows):
             result = self._checked(self.function(form({name: [each[row]] for name, each in lists.items()})), wanted)
@@ -225,7 +233,9 @@ class FeastFunction:
         what = f"{type(of_row).__name__}: {of_row}"
         if row is None:
             return f"on-demand view {self.view}: its function fails on these {plural(rows, 'row')} together ({what})."
-        shown = ", ".join(f"{name}={given[name][row].as_py()!r:.100}" for name, _ in self.inputs if "__" not in name)
+        shown = ", ".join(
+            f"{name}={listed(given[name].slice(row, 1))[0]!r:.100}" for name, _ in self.inputs if "__" not in name
+        )
         return f"on-demand view {self.view}: its function fails on row {row} ({what}), which has {shown}."
 
     def _explain_unknown(self, error: str) -> str | None:
@@ -256,6 +266,7 @@ def feast_function(view: OnDemandFeatureView) -> FeastFunction:
         # Without any the frame would have no rows.
         inputs=tuple(each for each in inputs if read is None or each[0] in read) or inputs,
         outputs={feature.name: feature.dtype for feature in view.features},
+        objects={name: dtype for name, dtype in _dtypes_of(view).items() if is_object(dtype)},
         shared=_shared_features(view),
         known=input_names(view),
         is_written=bool(view.write_to_online_store) or WRITTEN in view.tags,
@@ -290,6 +301,17 @@ def _features_read(view: OnDemandFeatureView) -> Iterator[tuple[str, str]]:
     """The source views' names with the features that a view takes of them."""
     for projection in view.source_feature_view_projections.values():
         yield from ((projection.name, feature.name) for feature in projection.features)
+
+
+def _dtypes_of(view: OnDemandFeatureView) -> dict[str, FeastType]:
+    """The dtypes of a function's inputs, by the reference or name that each stands for."""
+    fields = {name: field.dtype for name, field in request_fields_of(view).items()}
+    stored = {
+        f"{projection.name}:{feature.name}": feature.dtype
+        for projection in view.source_feature_view_projections.values()
+        for feature in projection.features
+    }
+    return {name: (fields | stored)[reference] for name, reference in _inputs_of(view)}
 
 
 def _shared_features(view: OnDemandFeatureView) -> dict[str, list[str]]:

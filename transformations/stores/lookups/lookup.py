@@ -118,7 +118,7 @@ class Lookup:
             for reference, view, place in plan.inputs
         }
         for name in plan.request_fields:
-            inputs[name] = column_of(self.given[name], f"request field {name!r}")
+            inputs[name] = plan.evaluation.request_column(name, self.given[name])
         moments = numbers(self.moments, "q", TIMESTAMP) if plan.evaluation.needs_moment else _NO_MOMENTS
         values = plan.evaluation(inputs, moments)
         nowhere = dict.fromkeys(range(self.rows), NOT_FOUND) if plan.not_served else {}

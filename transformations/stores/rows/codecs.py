@@ -23,6 +23,7 @@ from transformations.engine.base.errors import DataError
 from transformations.engine.vocabulary.functions import numbers
 from transformations.stores.base.casting import FIRST_SECOND, LAST_SECOND, OUTSIDE_CALENDAR
 from transformations.stores.base.values import PROTOS, arrow_type, from_protos, to_protos
+from transformations.stores.computed.objects import is_object, objects_of_protos
 
 Stored: TypeAlias = Any
 """One feature's value in its stored form."""
@@ -189,7 +190,8 @@ def _opaque_codec(dtype: FeastType) -> Codec:
         return feast_value_type_to_python_type(Value.FromString(value), kind)
 
     def to_arrow(column: Sequence[Stored]) -> pa.Array:
-        return from_protos(to_values(column), dtype, str(dtype))
+        values = to_values(column)
+        return objects_of_protos(values) if is_object(dtype) else from_protos(values, dtype, str(dtype))
 
     return Codec(
         dtype=dtype,
