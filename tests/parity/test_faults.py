@@ -221,6 +221,7 @@ def test_a_function_that_computes_something_else_online(shop: Shop, monkeypatch:
         def __init__(self, *given: Any, **options: Any) -> None:
             self.evaluation = real(*given, **options)
             self.needs_moment = self.evaluation.needs_moment
+            self.request_column = self.evaluation.request_column
 
         def __call__(self, *given: Any) -> Any:
             values = self.evaluation(*given)
