@@ -68,19 +68,20 @@ class Evaluation:
 
     def request_column(self, name: str, values: Sequence[object]) -> pa.Array:
         """The values of a request field as a column for a call. DataError for what makes none."""
-        dtype, place = self._dtypes[name]
-        return requested_objects(values, dtype, place) if is_object(dtype) else column_of(values, place)
+        place = f"request field {name!r}"
+        dtype = self._objects.get(name)
+        return column_of(values, place) if dtype is None else requested_objects(values, dtype, place)
 
     @cached_property
-    def _dtypes(self) -> Mapping[str, tuple[FeastType, str]]:
-        return {name: (dtype, f"request field {name!r}") for name, dtype, _ in self.fields}
+    def _objects(self) -> Mapping[str, FeastType]:
+        return {name: dtype for name, dtype, _ in self.fields if is_object(dtype)}
 
     def __call__(self, columns: Mapping[str, Column], request_timestamp: Column) -> dict[str, pa.Array]:
         """The features' values; see `evaluate`. request_timestamp: anything, unless `needs_moment`."""
         typed = dict(columns)
         for name, dtype, place in self.fields:
             given = columns[name]
-            if is_object(dtype):
+            if name in self._objects:
                 typed[name] = given if holds_objects(given) else requested_objects(given, dtype, place)
             else:
                 typed[name] = as_declared(given, dtype, place)
