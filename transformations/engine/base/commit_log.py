@@ -25,6 +25,8 @@ from transformations.engine.base.logs import summary
 from transformations.engine.base.logs.summary import LoggedCommit
 
 _OTHER_BYTES = f"it does not hold the bytes that were written, by {checksums.FILE} beside the table"
+_HINT = "_last_checkpoint"
+"""The file that tells Delta which checkpoint is the newest."""
 _MOVED_AWAY = ".damaged"
 """The suffix of a commit that somebody has given up."""
 _COMMIT = re.compile(r"(\d{20})\.json")
@@ -294,7 +296,8 @@ def _one_of_two_damaged(entry: Path) -> DamagedError:
 
 
 def check_log_bytes(folder: Path) -> None:
-    """DamagedError for a commit or checkpoint that does not hold the bytes that were written, or cannot be read at all.
+    """DamagedError for a commit or checkpoint that does not hold the bytes that were written, or cannot be read at all,
+    and for a checkpoint that is named and not there.
 
     For a log that cannot be read though `check_log` finds its commits whole: the checksums tell which file it is.
     """
@@ -307,8 +310,25 @@ def check_log_bytes(folder: Path) -> None:
         if what := _fault_of_checkpoint(file, recorded.get(f"_delta_log/{file.name}")):
             raise DamagedError(
                 f"{file} is damaged: {what}. It only sums up the commits beside it, which are whole, so nothing is "
-                f"lost: move it away, and {file.with_name('_last_checkpoint')} with it, and repeat the command."
+                f"lost: move it away, and {file.with_name(_HINT)} with it, and repeat the command."
             )
+    if fault := fault_of_hint(folder):
+        raise DamagedError(fault)
+
+
+def fault_of_hint(folder: Path) -> str | None:
+    """What to tell of a log whose commits are whole, and in which Delta looks for a checkpoint that is not there."""
+    hint = folder / "_delta_log" / _HINT
+    try:
+        version = json.loads(hint.read_bytes())["version"]
+    except (OSError, ValueError, TypeError, KeyError):  # without a name in it, delta-rs looks for itself
+        return None
+    if type(version) is not int or version < 0 or paths_in(hint.parent, f"{version:020}.checkpoint*.parquet"):
+        return None
+    return (
+        f"{hint} is damaged: it names the checkpoint of version {version}, which is not there. A checkpoint only sums "
+        f"up the commits beside it, which are whole, so nothing is lost: move {hint} away and repeat the command."
+    )
 
 
 def _fault_of_checkpoint(file: Path, checksum: str | None) -> str | None:

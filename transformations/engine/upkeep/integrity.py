@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from transformations.engine.base import checksums, storage
-from transformations.engine.base.commit_log import log_entries, logged_commits
+from transformations.engine.base.commit_log import fault_of_hint, log_entries, logged_commits
 from transformations.engine.base.disk_faults import (
     faults_in_words,
     files_below,
@@ -86,6 +86,8 @@ def _examine_versions(found: Examined, folder: Path) -> None:
     published, pins = list(storage.contents(folder)), pinned(OfflineTable(folder))
     if not published:  # a killed first run has left the folder
         return
+    if fault := fault_of_hint(folder):
+        found.faults.append(fault)
     versions = {each.version for each in published}
     found.faults += [
         f"{folder / 'pins.json'} pins version {each}, which is not there" for each in pins.keys() - versions
@@ -112,10 +114,14 @@ def examine_folder(zone: str, folder: Path, files: Iterable[str]) -> Examined:
 
 
 def _files_beside_rows(folder: Path) -> Iterator[str]:
-    """The files of a table besides its rows: carried-over state, findings about drops, and the log."""
+    """The files of a table besides its rows: carried-over state, findings about drops, and the log.
+
+    A checkpoint that is gone is none of them: it only summed up commits, and moving it away is how one is mended.
+    """
     for file in storage.log_files(folder):
         yield file.relative_to(folder).as_posix()
-    yield from (path for path in checksums.recorded(folder) if path.startswith("_delta_log/"))
+    recorded = (path for path in checksums.recorded(folder) if path.startswith("_delta_log/"))
+    yield from (path for path in recorded if not path.endswith(".checkpoint.parquet"))
     for carry in storage.folders_below(folder, "carry=*"):
         for stored in storage.files_below(carry):
             yield stored.path.relative_to(folder).as_posix()

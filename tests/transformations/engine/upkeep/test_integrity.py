@@ -1,5 +1,6 @@
 """Every file that a table refers to is looked at whole: a flipped bit, a lost or shortened file is named."""
 
+import json
 import os
 import random
 import shutil
@@ -12,7 +13,7 @@ import pytest
 from tests.transformations.engine.raw.raw_tables import contract, events, origin
 from transformations.engine.base import checksums, storage
 from transformations.engine.base.commit_log import check_log_bytes
-from transformations.engine.base.errors import DataError
+from transformations.engine.base.errors import DamagedError, DataError
 from transformations.engine.raw.zone import RawTable
 from transformations.engine.tables.pins import pin
 from transformations.engine.upkeep.integrity import examine_artifacts, examine_folder, examine_table, examine_tables
@@ -97,6 +98,48 @@ def test_a_damaged_checkpoint_is_named_and_the_table_reads_again_without_it(
     checkpoint.unlink()
     (table.path / "_delta_log" / "_last_checkpoint").unlink()
     assert table.users(1) == [1, 2, 3]
+    assert examine_table("offline", table.path).faults == []
+
+
+def lose(checkpoint: Path, hint: Path) -> int:
+    checkpoint.unlink()
+    return json.loads(hint.read_text())["version"]
+
+
+def mislead(_: Path, hint: Path) -> int:
+    hint.write_text(json.dumps({**json.loads(hint.read_text()), "version": 999}))
+    return 999
+
+
+@pytest.mark.parametrize("damage", [lose, mislead])
+def test_a_named_checkpoint_that_is_not_there_is_told_with_its_remedy(
+    table: Any, damage: Callable[[Path, Path], int]
+) -> None:
+    storage.open_table(table.path).create_checkpoint()
+    (checkpoint,) = (table.path / "_delta_log").glob("*.checkpoint.parquet")
+    checksums.record(table.path, [f"_delta_log/{checkpoint.name}"])
+    hint = checkpoint.with_name("_last_checkpoint")
+    version = damage(checkpoint, hint)
+
+    with pytest.raises(DamagedError) as caught:
+        storage.open_table(table.path)
+    assert str(caught.value) == (
+        f"{hint} is damaged: it names the checkpoint of version {version}, which is not there. A checkpoint only sums "
+        f"up the commits beside it, which are whole, so nothing is lost: move {hint} away and repeat the command."
+    )
+    assert examine_table("offline", table.path).faults == [str(caught.value)]
+
+    hint.unlink()
+    assert storage.open_table(table.path).version() == 1
+    assert examine_table("offline", table.path).faults == []
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{}", '{"version": "1"}', '{"version": -1}'])
+def test_a_file_that_names_no_checkpoint_is_passed_over_as_delta_does(table: Any, content: str) -> None:
+    (table.path / "_delta_log" / "_last_checkpoint").write_text(content)
+
+    assert storage.open_table(table.path).version() == 1
+    assert examine_table("offline", table.path).faults == []
 
 
 def test_a_log_that_lost_its_commits_is_no_new_table(table: Any) -> None:
