@@ -13,10 +13,10 @@ import shlex
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from transformations.engine.base.storage import make_folder
+from transformations.engine.base.storage import make_folder, try_lock
 
 # What Spark would write on Java's command line, as Java takes it only as it starts.
 _JAVA_OPTIONS = ("spark.driver.defaultJavaOptions", "spark.driver.extraJavaOptions")
@@ -35,6 +35,7 @@ def handed_over(settings: Mapping[str, str], folder: Path) -> Iterator[dict[str,
     environment = {}
     if options := " ".join(settings[name] for name in _JAVA_OPTIONS if settings.get(name)):
         file = _private_file(folder, ".options", "\n".join(map(_quote_option, shlex.split(options))))
+        _hold(file)
         atexit.register(file.unlink, missing_ok=True)
         before = os.environ.get("JDK_JAVA_OPTIONS", "")
         environment["JDK_JAVA_OPTIONS"] = f'{before} "@{file}"'.strip()  # quoted for folders with a blank
@@ -62,8 +63,24 @@ def _private_file(folder: Path, suffix: str, content: str) -> Path:
 def _remove_stale(folder: Path) -> None:
     """Remove what processes that were killed have left."""
     for file in folder.glob("settings-*.*"):
-        if file.stat().st_mtime < time.time() - _STALE_SECONDS:
-            file.unlink(missing_ok=True)
+        with suppress(OSError):  # gone by now, as others that start do the same, or another user's
+            if file.stat().st_mtime < time.time() - _STALE_SECONDS and not _is_held(file):
+                file.unlink()
+
+
+def _hold(file: Path) -> None:
+    """Say that a file is in use for as long as this process lives, however old it becomes."""
+    descriptor = os.open(file, os.O_RDWR)  # which stays open: the lock goes with it
+    with suppress(OSError):  # a disk without locks
+        try_lock(descriptor)
+
+
+def _is_held(file: Path) -> bool:
+    descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        return not try_lock(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _escape_property(text: str) -> str:

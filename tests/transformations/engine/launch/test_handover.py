@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,41 @@ def test_what_a_killed_process_left_is_removed_after_an_hour(tmp_path: Path) -> 
     with handed_over({}, tmp_path):
         assert not old.exists()
         assert fresh.exists()
+
+
+def test_what_another_process_removes_at_the_same_time_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "settings-gone.properties"  # which the folder still listed
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([gone]))
+    with handed_over({}, tmp_path) as environment:
+        assert "PYSPARK_SUBMIT_ARGS" in environment
+
+
+HOLDER = """
+import os, sys
+from pathlib import Path
+from transformations.engine.launch.handover import handed_over
+
+folder = Path(sys.argv[1])
+with handed_over({"spark.driver.extraJavaOptions": "-Da=1"}, folder):
+    pass
+(file,) = folder.iterdir()
+os.utime(file, (0, 0))
+print(file, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_options_of_java_stay_for_as_long_as_their_process_lives(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        file = Path(process.stdout.readline().strip())
+        with handed_over({}, tmp_path):
+            assert file.exists()
+        process.kill()
+    with handed_over({}, tmp_path):
+        assert not file.exists()
