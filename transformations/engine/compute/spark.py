@@ -125,12 +125,14 @@ def _reason(error: Exception) -> str:
 
 
 def parquet_rows(spark: SparkSession, schema: str, files: Sequence[str]) -> DataFrame:
-    """The rows of these files, by Spark's DDL of their columns.
-
-    Spark takes a path for a pattern: of a data folder called `data[1]` it would read the files of `data1`.
-    """
+    """The rows of these files, by Spark's DDL of their columns."""
     note_reads(files)
-    return spark.read.schema(schema).parquet(*(_GLOB_CHARACTERS.sub(r"\\\g<0>", file) for file in files))
+    return spark.read.schema(schema).parquet(*map(literal_path, files))
+
+
+def literal_path(path: str) -> str:
+    """A path as Spark is told it, which takes it for a pattern: of a folder called `data[1]` it would read `data1`."""
+    return _GLOB_CHARACTERS.sub(r"\\\g<0>", path)
 
 
 def is_local(settings: Settings) -> bool:
