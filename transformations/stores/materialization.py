@@ -57,9 +57,16 @@ class BulkMaterializationEngine(ViewByViewEngine, LocalComputeEngine):
         entities_to_delete: Sequence[Entity],
         entities_to_keep: Sequence[Entity],
     ) -> None:
-        """Refuse views that were applied without `feast apply`, which asks the offline store first."""
+        """Refuse views that were applied without `feast apply`, which asks the offline store first.
+
+        Tell of those that their files do not fit: only now are the dtypes known that Feast infers.
+        """
+        from transformations.stores import offline
+
         for view in views_to_keep:
             refuse_transformed(view)
+        if isinstance(self.offline_store, offline.PointInTimeOfflineStore):
+            offline.tell_of_unfit(views_to_keep, self.repo_config)
 
     def load_view(self, task: MaterializationTask) -> LocalMaterializationJob | None:
         """Load the view of a task; leaves it to Feast's engine where the online store is another than ours."""

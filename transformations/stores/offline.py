@@ -6,8 +6,9 @@ Feast imports this module to read the yaml's keys for every command, in a servin
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -262,6 +263,16 @@ class PointInTimeOfflineStore(OfflineStore):
         from transformations.stores.training.pull import last_event
 
         return last_event(config, data_source, timestamp_field)
+
+
+def tell_of_unfit(views: Sequence[Any], config: RepoConfig) -> None:
+    """Warn of applied views that their source's files do not fit; without DuckDB, as in a serving image, of none."""
+    if find_spec("duckdb") is None:
+        return
+    from transformations.stores.history.unfit import unfit_views
+
+    for refusal in unfit_views(views, config):
+        _LOG.warning(refusal)
 
 
 def _explain_offline_write(*failed: Any) -> None:

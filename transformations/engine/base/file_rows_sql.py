@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from transformations.engine.base.duck import identifier, identifiers, literal, parquet
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
 FILE, ROW = "of_file", "of_row"
@@ -46,6 +47,11 @@ class Scan:
     types: Mapping[str, str]
     relation: str
     folder_columns: Mapping[str, FolderColumn]
+
+    def schema(self, connection: DuckDBPyConnection) -> pa.Schema:
+        """The Arrow types of the columns as they are read, by their names in the files; no rows are."""
+        query = f"SELECT {named(self.types)} FROM {self.relation} LIMIT 0"
+        return connection.sql(query).to_arrow_table().schema
 
     def only(self, connection: DuckDBPyConnection, files: Sequence[str]) -> str:
         """The same relation over some of the files, numbered in this order."""

@@ -61,6 +61,10 @@ class MissingKeyColumnError(FeastJoinKeysDuringMaterialization, DataError):
         DataError.__init__(self, message)
 
 
+class UnreadFilesError(DataError):
+    """Files of a source that are not there, or cannot be read: nothing is known of what they hold."""
+
+
 class NoTimestampError(EntityTimestampInferenceException, UsageError):
     """A spine without a column that is the moment of its rows."""
 

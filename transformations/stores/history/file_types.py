@@ -14,6 +14,7 @@ from pyarrow import types
 
 from transformations.engine.base.errors import DataError
 from transformations.stores.base.casting import FIRST_SECOND, LAST_SECOND, OUTSIDE_CALENDAR
+from transformations.stores.base.errors import UnreadFilesError
 
 Schemas = Mapping[str, pa.Schema]
 """The columns of each file."""
@@ -35,7 +36,7 @@ def schemas_of(name: str, files: Sequence[str]) -> dict[str, pa.Schema]:
         try:
             schemas[file] = pq.read_schema(file)
         except (pa.ArrowException, OSError) as error:
-            raise DataError(
+            raise UnreadFilesError(
                 f"{name}: {file} is no readable Parquet file: {error}. Write it anew, or remove it."
             ) from None
         _check_names(name, file, schemas[file].names)

@@ -21,7 +21,7 @@ from transformations.engine.base.file_rows_sql import FolderColumn, Scan, scan
 from transformations.engine.base.files.published import bring_all, pull
 from transformations.engine.base.settings import get_settings
 from transformations.engine.tables.offline_tables import OfflineTable, Run
-from transformations.stores.base.errors import MissingKeyColumnError
+from transformations.stores.base.errors import MissingKeyColumnError, UnreadFilesError
 from transformations.stores.base.source_paths import event_source, path_of, stored_names
 from transformations.stores.base.transformed import refuse_transformed
 from transformations.stores.base.views import DEFINITION_HASH, feature_hashes_of
@@ -229,7 +229,7 @@ def _open_readable(name: str, path: Path, version: int | None = None) -> DeltaTa
     try:
         table = storage.open_table(path, version)
     except DeltaError as error:
-        raise delta_protocol.unreadable(name, error) from error
+        raise UnreadFilesError(delta_protocol.unreadable(name, error).message) from error
     delta_protocol.check_readable(table, name)
     return table
 
@@ -242,7 +242,7 @@ def _locate_files(name: str, path: Path) -> FoundFiles:
         bring_all(path)
     found = locate(name, path)
     if not found.files:
-        raise DataError(
+        raise UnreadFilesError(
             f"{name}: there is no Parquet file at {path}. Correct the source's path, or write the file first."
         )
     return found
