@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
-from feast import Entity, FeatureView
+from feast import Entity, FeatureView, RepoConfig
 from feast.infra.common.materialization_job import MaterializationJobStatus, MaterializationTask
 from feast.infra.compute_engines.local.compute import LocalComputeEngine
 from feast.infra.compute_engines.local.job import LocalMaterializationJob
@@ -24,7 +24,7 @@ from transformations.engine.base.errors import FeaturesError
 from transformations.engine.base.moments import EPOCH, as_utc
 from transformations.engine.base.settings import get_settings
 from transformations.engine.lineage.events import Dataset, Field, report_run
-from transformations.engine.lineage.names import materialize_job, online_dataset, project_of
+from transformations.engine.lineage.names import materialize_job, online_dataset, project_in
 from transformations.stores.base.feast_seams import ViewByViewEngine
 from transformations.stores.base.transformed import refuse_transformed
 
@@ -94,16 +94,16 @@ class BulkMaterializationEngine(ViewByViewEngine, LocalComputeEngine):
             )
             return LocalMaterializationJob(job_id, MaterializationJobStatus.ERROR, interrupted)
         except Exception as error:
-            _report_lineage(task.feature_view, str(error))
+            _report_lineage(self.repo_config, task.feature_view, str(error))
             return LocalMaterializationJob(job_id, MaterializationJobStatus.ERROR, known_fault(error) or error)
-        _report_lineage(task.feature_view)
+        _report_lineage(self.repo_config, task.feature_view)
         return LocalMaterializationJob(job_id, MaterializationJobStatus.SUCCEEDED)
 
 
-def _report_lineage(view: FeatureView, failure: str | None = None) -> None:
+def _report_lineage(config: RepoConfig, view: FeatureView, failure: str | None = None) -> None:
     """Tell of a load, where Feast itself does not: each feature online is computed from itself offline."""
     settings = get_settings()
-    project = project_of(settings)
+    project = project_in(config)
     if settings.lineage == "off" or project.emits:
         return
     reads = {feature.name: [Field(view.name, feature.name)] for feature in view.features}
@@ -115,6 +115,7 @@ def _report_lineage(view: FeatureView, failure: str | None = None) -> None:
         outputs=outputs,
         at=settings.now(),
         failure=failure,
+        project=project,
     )
 
 

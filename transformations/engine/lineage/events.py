@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from uuid import UUID, uuid4, uuid5
 
 from transformations.engine.base.settings import Settings
-from transformations.engine.lineage.names import project_of
+from transformations.engine.lineage.names import Project, project_of
 from transformations.engine.lineage.sending import send
 
 _SPEC = "https://openlineage.io/spec"
@@ -58,14 +58,16 @@ def report_run(
     at: datetime,
     run: str | None = None,
     failure: str | None = None,
+    project: Project | None = None,
 ) -> None:
     """Send the event of a run that is complete, or failed, where lineage is on. Never raises, and never waits long.
 
     job: its name in the project's namespace. run: the run's own id, if it has one. failure: the error's message.
+    project: of the store that it concerns; by default our own.
     """
     if settings.lineage == "off":
         return
-    namespace = project_of(settings).namespace
+    namespace = (project or project_of(settings)).namespace
     send(run_event(namespace, job, inputs=inputs, outputs=outputs, at=at, run=run, failure=failure), settings)
 
 

@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, Protocol
 
 import yaml
 
@@ -31,14 +32,32 @@ class Project:
     emits: bool = False
 
 
+class StoreConfig(Protocol):
+    """What Feast's configuration of a store says of lineage."""
+
+    @property
+    def project(self) -> str:
+        """The store's project."""
+
+    @property
+    def openlineage(self) -> Any:
+        """Its `openlineage:` in feature_store.yaml; None without."""
+
+
 def project_of(settings: Settings) -> Project:
-    """The project that feature_store.yaml declares; one of the default's name where it cannot be read."""
+    """The project that our feature_store.yaml declares; one of the default's name where it cannot be read."""
     named = os.environ.get(_FOLDER_VARIABLE)
     path = (Path(named) if named else settings.project_root / "feature_repo") / "feature_store.yaml"
     try:
         return _project(path, path.stat().st_mtime_ns)
     except (OSError, ValueError, yaml.YAMLError):  # which whoever needs the file tells of
         return Project("feature_platform", "feature_platform")
+
+
+def project_in(store: StoreConfig) -> Project:
+    """The project of a feature store, which need not be our own."""
+    given, name = store.openlineage, store.project
+    return Project(name, _namespace(given.namespace if given else "", name), bool(given and given.enabled))
 
 
 def raw_dataset(source: str) -> str:
@@ -73,7 +92,7 @@ def _project(path: Path, _modified: int) -> Project:
     name = str(found.get("project", "feature_platform"))
     given = found.get("openlineage")
     own = given if isinstance(given, dict) else {}
-    return Project(name, _namespace(str(own.get("namespace") or "feast"), name), bool(own.get("enabled")))
+    return Project(name, _namespace(str(own.get("namespace") or ""), name), bool(own.get("enabled")))
 
 
 def _namespace(configured: str, project: str) -> str:

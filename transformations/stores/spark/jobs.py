@@ -55,6 +55,7 @@ class LocalSpineJob(PointInTimeJob):
             full_feature_names=local.full_feature_names,
             repo_path=local.repo_path,
             nullable_dtypes=local.nullable_dtypes,
+            project=local.project,
         )
 
     def computed(self) -> dict[str, pa.Array]:

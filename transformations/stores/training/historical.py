@@ -19,6 +19,7 @@ from feast.infra.registry.base_registry import BaseRegistry
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.moments import EVENT_TIMESTAMP, as_utc
 from transformations.engine.base.settings import get_settings
+from transformations.engine.lineage.names import project_in
 from transformations.stores.base.errors import MissingColumnError
 from transformations.stores.computed.feast_functions import request_fields_of
 from transformations.stores.computed.rollout import Reading, add_inputs, as_served
@@ -62,6 +63,7 @@ class HistoricalRequest:
             full_feature_names=self.full_feature_names,
             repo_path=self.config.repo_path,
             nullable_dtypes=self.is_nullable,
+            project=project_in(self.config),
         )
 
     def views(self) -> Views:

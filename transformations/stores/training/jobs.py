@@ -21,7 +21,7 @@ from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.storage import make_file, make_folder
 from transformations.engine.lineage.events import Dataset, report_run
-from transformations.engine.lineage.names import project_of
+from transformations.engine.lineage.names import Project
 from transformations.engine.vocabulary.dtypes import STORED
 from transformations.stores.base.source_paths import path_of
 from transformations.stores.training.retrieval import Plan, features_of
@@ -77,6 +77,7 @@ class PointInTimeJob(RetrievalJob):
         full_feature_names: bool,
         repo_path: Path | None,
         nullable_dtypes: bool,
+        project: Project,
     ) -> None:
         self.spine = spine
         self._plan = plan
@@ -84,6 +85,7 @@ class PointInTimeJob(RetrievalJob):
         self._full_feature_names = full_feature_names
         self.repo_path = repo_path
         self.nullable_dtypes = nullable_dtypes
+        self.project = project
 
     @faults_in_words()
     def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> pd.DataFrame:
@@ -136,9 +138,10 @@ class PointInTimeJob(RetrievalJob):
             read = {each.view.name: each.history.version for each in self._plan.stored}
             report_run(
                 settings,
-                f"retrieve_{project_of(settings).name}",
+                f"retrieve_{self.project.name}",
                 inputs=[Dataset(name=name, version=version) for name, version in read.items()],
                 at=settings.now(),
+                project=self.project,
             )
         return found
 
