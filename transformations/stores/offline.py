@@ -281,10 +281,11 @@ def _explain_offline_write(*failed: Any) -> None:
     explain_unwritten(*failed)
 
 
-def _refuse_empty_load(_store: FeatureStore) -> None:
+def _refuse_empty_load(store: FeatureStore) -> None:
+    repository = store.config.repo_path
     raise DataError(
-        "there is nothing to load: the registry knows no view that is offered online. Apply what is declared "
-        "(`feast -c feature_repo apply`), then repeat the command."
+        f"there is nothing to load: the registry knows no view that is offered online. Apply what is declared "
+        f"(`feast apply`{f' in {repository}' if repository else ''}), then repeat the command."
     )
 
 

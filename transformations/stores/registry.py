@@ -119,8 +119,8 @@ def url_to_open(settings: Settings) -> URL:
     file = Path(url.database)
     if not file.stat().st_size:
         raise DamagedError(
-            f"{file} is empty. Bring it back from a copy; without one, remove it, run `feast -c feature_repo apply` "
-            f"and load again (`feast -c feature_repo materialize START END`). Train the versions of models anew."
+            f"{file} is empty. Bring it back from a copy; without one, remove it, run `feast apply` and load again "
+            f"(`feast materialize START END`). Train the versions of models anew."
         )
     is_writable = os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
     return url if is_writable else _read_only(url, file)

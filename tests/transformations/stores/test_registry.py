@@ -230,7 +230,8 @@ def test_a_registry_without_content_is_no_new_one(data: Path) -> None:
     file = data / "registry.db"
     data.mkdir()
     file.touch()
-    with pytest.raises(DamagedError, match=f"^{file} is empty. Bring it back from a copy; without one, remove it"):
+    remedy = "Bring it back from a copy; without one, remove it, run `feast apply` and load again"
+    with pytest.raises(DamagedError, match=f"^{file} is empty. {remedy}"):
         create_engine(PLUGIN)
     file.unlink()
     read_views()
@@ -275,8 +276,9 @@ def test_a_load_of_a_registry_without_views_is_refused(store_of: Callable[..., F
     start, end = (datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2))
     store = store_of()
     for load in (lambda: store.materialize(start, end), lambda: store.materialize_incremental(end)):
-        with pytest.raises(DataError, match="nothing to load: the registry knows no view that is offered online"):
+        with pytest.raises(DataError, match="nothing to load: the registry knows no view that is offered online") as no:
             load()
+        assert f"(`feast apply` in {store.config.repo_path})" in no.value.message
 
 
 def read_views() -> None:

@@ -348,8 +348,7 @@ def _of_database(text: str, where: str) -> FeaturesError | None:
         anew = (
             "move it away and repeat the command, which makes a new one"
             if Path(where).parent == get_settings().mlflow_dir
-            else "move it away, run `feast -c feature_repo apply` and load again (`feast -c feature_repo materialize "
-            "START END`)"
+            else "move it away, run `feast apply` and load again (`feast materialize START END`)"
         )
         return DamagedError(
             f"{where} is damaged: it is no SQLite database any more. Bring it back from a copy; without one, {anew}."

@@ -265,6 +265,7 @@ def test_a_registry_that_is_no_database_is_named() -> None:
     fault = told(read)
     assert fault.exit_code == 3
     assert fault.message.startswith(f"{file} is damaged: it is no SQLite database any more.")
+    assert "move it away, run `feast apply` and load again (`feast materialize START END`)." in fault.message
 
 
 def test_a_registry_that_another_process_holds_is_worth_another_try(tmp_path: Path) -> None:
