@@ -257,6 +257,11 @@ def explain_failing_functions(explain: Callable[[OnDemandFeatureView, Exception]
     OnDemandFeatureView.infer_features = infer_features  # type: ignore[method-assign]
 
 
+def unsampled_inputs(view: OnDemandFeatureView) -> list[str]:
+    """The inputs of an on-demand view that `feast apply` gives as None, having no sample of their dtypes."""
+    return [name for name, sample in view._construct_random_input().items() if sample is None]
+
+
 def udf_body(function: Callable[..., Any]) -> bytes | None:
     """The pickled form of a function that was read from a registry; None for any other."""
     body: bytes | None = getattr(function, "__feast_body__", None)

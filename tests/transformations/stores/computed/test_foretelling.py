@@ -168,6 +168,57 @@ def test_a_function_that_fails_as_feast_calls_it_at_apply_is_named_with_its_inpu
     assert "views.py, line 14" in caught.value.format_message()
 
 
+@pytest.mark.parametrize(
+    ("mode", "remedy"),
+    [
+        ("python", 'write it in mode="pandas", with at least one input that has one.'),
+        ("pandas", "give the view a further input that has one."),
+    ],
+)
+def test_a_function_is_not_blamed_for_inputs_that_feast_has_no_sample_of(
+    tmp_path: Path, mode: str, remedy: str
+) -> None:
+    apply = _applied(tmp_path, mode, "Json", "1")
+    with pytest.raises(
+        DefinitionError, match="on-demand view paired: its function did not fail, but `feast apply`"
+    ) as no:
+        apply()
+    assert "no sample of inputs of some dtypes (far__spent, spent)" in no.value.message
+    assert no.value.message.endswith(f"Declare them in another dtype (JSON is text: String), or {remedy}")
+
+
+def test_the_remedies_for_inputs_without_a_sample_are_remedies(tmp_path: Path, redis: Any) -> None:
+    _applied(tmp_path, "python", "String", "1")()
+    _applied(tmp_path, "pandas", 'Json), Field(name="paid", dtype=Int64', "1")()
+
+
+def test_a_function_that_fails_on_a_missing_sample_is_named_as_the_one_that_fails(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match=r"on which it fails: TypeError: .*NoneType"):
+        _applied(tmp_path, "python", "Json", "len(inputs['spent'])")()
+
+
+def test_a_result_that_feast_cannot_take_is_no_failure_of_the_function(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match=r"and fails on its result: .*nonetype"):
+        _applied(tmp_path, "python", "String", "None")()
+
+
+def _applied(folder: Path, mode: str, dtype: str, body: str) -> Callable[[], None]:
+    """Applies the repository with an input of that dtype, and a view in that mode that has one value."""
+    views = REPOSITORY.replace('"spent", dtype=Float64', f'"spent", dtype={dtype}').replace(
+        'mode="pandas"', f"mode={mode!r}"
+    )
+    views = views.replace("import Float64, Int64", "import Float64, Int64, Json, String")
+    views = views.replace('pd.DataFrame({"pair": inputs["spent"] * 2})', MADE[mode].format(body))
+    (folder / "views.py").write_text(views.replace('"pair", dtype=Float64', '"pair", dtype=Int64'))
+    (folder / "feature_store.yaml").touch()
+    declared = contents(folder)
+    objects = [*declared.entities, *declared.feature_views, *declared.on_demand_feature_views]
+    return lambda: FeatureStore(config=our_config(folder)).apply(objects)
+
+
+MADE = {"python": '{{"pair": [{}]}}', "pandas": 'pd.DataFrame({{"pair": [{}] * len(inputs)}})'}
+
+
 def test_a_view_over_a_source_that_is_never_loaded_is_told_of_at_apply_and_at_the_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, redis: Any
 ) -> None:
