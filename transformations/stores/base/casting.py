@@ -192,7 +192,7 @@ def _convert_lists(array: pa.Array, dtype: Array | Set, whole_seconds: bool) -> 
         elements = elements.cast(element_type(dtype.base_type))
     if elements.null_count and not isinstance(dtype.base_type, Array | Set):
         if not pa.types.is_floating(elements.type):
-            raise UnfitError("with a null in it, which no list of Feast's protobuf can carry")
+            raise UnfitError("with a null in it, which no list of Feast's protobuf can carry: leave out nulls in lists")
         elements = pc.fill_null(elements, np.nan)
     lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())

@@ -79,6 +79,13 @@ def test_a_stored_feature_has_the_form_that_protobuf_can_carry() -> None:
     assert as_feature(before_1970, UnixTimestamp, "x").to_pylist() == [datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)]
 
 
+@pytest.mark.parametrize("given", [[[True, None]], [["a", None]], [[1, None]]])
+def test_of_a_list_with_a_null_the_remedy_is_to_leave_it_out(given: list[Any]) -> None:
+    dtype = Array({bool: Bool, str: String, int: Int64}[type(given[0][0])])
+    with pytest.raises(DataError, match=r"with a null in it, which no list .* can carry: leave out nulls in lists[.]"):
+        as_feature(pa.array(given), dtype, "feature 'x'")
+
+
 @pytest.mark.parametrize(
     ("values", "dtype"),
     [
