@@ -24,8 +24,8 @@ from transformations.stores.history.stored import Stored
 
 _LOG = logging.getLogger(__name__)
 
-MOST_FILES = 1_000
-"""An apply reads the footers of so many files of a source; of one with more it tells nothing."""
+MOST_FILES = 200
+"""An apply reads the footers of so many files of a source, in half a second; of one with more it tells nothing."""
 
 
 def unfit_views(views: Sequence[Any], config: RepoConfig) -> Iterator[str]:
