@@ -143,7 +143,7 @@ MICROS = datetime(2024, 1, 1, 1, 1, 1, 999_999, tzinfo=UTC)
 SECOND = datetime(2024, 1, 1, 1, 1, 1, tzinfo=UTC)
 TENTH = 0.10000000149011612
 STRUCT = Struct({"a": Float32, "t": UnixTimestamp})
-NULL_IN_LIST = "with a null in it, which no list of Feast's protobuf can carry: leave out nulls in lists"
+NULL_IN_LIST = "with a null in it, which no list of Feast's protobuf can carry. Leave out nulls in lists"
 FEATURES: list[tuple[FeastType, pa.Array, Any]] = [
     (Float64, pa.array([INFINITY]), INFINITY),
     (Float64, pa.array([-0.0]), -0.0),

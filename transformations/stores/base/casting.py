@@ -43,7 +43,14 @@ _UNITS_A_MICRO = 1_000  # nanoseconds
 
 
 class UnfitError(ValueError):
-    """Why a value does not fit, as the end of the sentence `row 3 holds 2, …`."""
+    """Why a value does not fit, as the end of the sentence `row 3 holds 2, …`.
+
+    remedy: where it is another one than a value of the declared dtype.
+    """
+
+    def __init__(self, reason: str, remedy: str | None = None) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 class UnfitTypeError(ValueError):
@@ -192,7 +199,9 @@ def _convert_lists(array: pa.Array, dtype: Array | Set, whole_seconds: bool) -> 
         elements = elements.cast(element_type(dtype.base_type))
     if elements.null_count and not isinstance(dtype.base_type, Array | Set):
         if not pa.types.is_floating(elements.type):
-            raise UnfitError("with a null in it, which no list of Feast's protobuf can carry: leave out nulls in lists")
+            raise UnfitError(
+                "with a null in it, which no list of Feast's protobuf can carry", "Leave out nulls in lists."
+            )
         elements = pc.fill_null(elements, np.nan)
     lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())

@@ -324,9 +324,9 @@ def _convert_or_explain(
         reason = str(of_row) if isinstance(of_row, UnfitError) else f"which cannot become {dtype} without loss"
         if arrow_type(dtype) is None and not isinstance(of_row, UnfitError):
             reason = f"which Feast does not take for {dtype}: {of_row}"
+        remedy = getattr(of_row, "remedy", None) or f"Send {dtype}, or change the declaration."
         raise DataError(
-            f"{place} is declared {dtype}, but row {row} holds {_show_scalar(array[row or 0])}, {reason}. "
-            f"Send {dtype}, or change the declaration."
+            f"{place} is declared {dtype}, but row {row} holds {_show_scalar(array[row or 0])}, {reason}. {remedy}"
         ) from error
 
 

@@ -82,7 +82,7 @@ def test_a_stored_feature_has_the_form_that_protobuf_can_carry() -> None:
 @pytest.mark.parametrize("given", [[[True, None]], [["a", None]], [[1, None]]])
 def test_of_a_list_with_a_null_the_remedy_is_to_leave_it_out(given: list[Any]) -> None:
     dtype = Array({bool: Bool, str: String, int: Int64}[type(given[0][0])])
-    with pytest.raises(DataError, match=r"with a null in it, which no list .* can carry: leave out nulls in lists[.]"):
+    with pytest.raises(DataError, match=r"with a null in it, which no list .* can carry. Leave out nulls in lists[.]"):
         as_feature(pa.array(given), dtype, "feature 'x'")
 
 
