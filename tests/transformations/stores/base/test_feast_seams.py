@@ -247,8 +247,8 @@ def private_names(tree: ast.Module) -> set[str]:
 
 
 def test_no_other_module_uses_a_private_name_of_another_package() -> None:
-    """redis-py's are in redis/wire.py and PySpark's in spark/exchange.py, with what is done where they are missing; Java,
-    which PySpark has no public way to, is asked in spark/spines.py for paths with characters of a pattern alone.
+    """redis-py's are in redis/wire.py, PySpark's in spark/exchange.py, with what is done where they are missing. Of
+    paths that look like patterns, and no others, spark/spines.py asks Java, to which PySpark has no public way.
 
     Python documents os._exit, for all its underscore.
     """
