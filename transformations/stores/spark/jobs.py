@@ -158,6 +158,7 @@ class SparkSpineJob(RetrievalJob):
 def write_files(frame: DataFrame, folder: Path, timestamp: str) -> None:
     """Write a frame from Spark's tasks into a folder of Parquet files, which is there whole or not at all.
 
+    One in its place is moved aside first: killed between the two renames, this leaves old and new under hidden names.
     timestamp: the column of the rows' moments, which the files name as a saved dataset's.
     """
     unfinished = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
