@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 # Where there is no terminal to ask: wide enough that tables in logs and documents do not wrap.
 _WIDTH_WITHOUT_TERMINAL = 120
 _GAP = 2  # blanks between two columns of a table
-# What click.style writes: a weight, a colour, the end of both. All else that begins with an escape came with a text.
-_STYLED = re.compile(r"(\x1b\[(?:0|1|2|3[0-7]|9[0-7])(?:;(?:0|1|2|3[0-7]|9[0-7]))*m)")
+# What click.style writes: a weight or none (22), a colour, the end of both. All else that begins with an escape came
+# with a text.
+_STYLED = re.compile(r"(\x1b\[(?:0|1|2|22|3[0-7]|9[0-7])(?:;(?:0|1|2|22|3[0-7]|9[0-7]))*m)")
 
 
 @dataclass

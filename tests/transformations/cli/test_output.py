@@ -3,6 +3,7 @@
 import json
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -93,3 +94,10 @@ def test_on_a_narrow_terminal_each_row_becomes_a_block(
         "pages",
         "  rows     3",
     ]
+
+
+@pytest.mark.parametrize("given", [{"fg": "green"}, {"fg": "red", "bold": False}, {"bold": True}, {"dim": True}])
+def test_styles_of_commands_pass_and_escapes_in_their_texts_are_written_out(given: dict[str, Any]) -> None:
+    styled = click.style("text", **given)
+    assert output.seen(styled) == styled
+    assert output.seen("\x1b[5mtext") == r"\u001b[5mtext"
